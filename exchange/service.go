@@ -1,0 +1,233 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// Config is what a Service is made of. All of it is needed.
+type Config struct {
+	Gate     Gate
+	Verifier Verifier
+	Policy   Policy
+	Tokens   Tokens
+	Recorder Recorder
+
+	Now    func() time.Time
+	Random io.Reader
+	Log    *slog.Logger
+}
+
+// Service exchanges tokens.
+type Service struct {
+	gate     Gate
+	verifier Verifier
+	policy   Policy
+	tokens   Tokens
+	recorder Recorder
+	now      func() time.Time
+	random   io.Reader
+	log      *slog.Logger
+}
+
+// New makes a Service.
+func New(c Config) (*Service, error) {
+	for _, need := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Gate", c.Gate == nil}, {"Verifier", c.Verifier == nil}, {"Policy", c.Policy == nil}, {"Tokens", c.Tokens == nil},
+		{"Recorder", c.Recorder == nil}, {"Now", c.Now == nil}, {"Random", c.Random == nil}, {"Log", c.Log == nil},
+	} {
+		if need.missing {
+			return nil, fmt.Errorf("exchange.Config.%s is missing", need.name)
+		}
+	}
+	return &Service{
+		gate: c.Gate, verifier: c.Verifier, policy: c.Policy, tokens: c.Tokens, recorder: c.Recorder,
+		now: c.Now, random: c.Random, log: c.Log,
+	}, nil
+}
+
+// Exchange turns a call into an answer, and records how it went before anybody learns it. Its error is an *Error that
+// names its record.
+func (s *Service) Exchange(ctx context.Context, call *Call) (Answer, error) {
+	now := s.now()
+	id, err := NewID(now, s.random)
+	if err != nil {
+		return Answer{}, AsError(err)
+	}
+	a := &Attempt{ID: id, Time: now, Call: call}
+	if err := s.attempt(ctx, a); err != nil {
+		a.Err = AsError(err)
+	}
+	return s.record(ctx, a)
+}
+
+// attempt walks the request down: each step adds to a what it learnt, and the first that fails ends it.
+func (s *Service) attempt(ctx context.Context, a *Attempt) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	client := a.Call.Client
+
+	// 1 enter
+	if err := s.gate.Enter(client, a.Call.Source); err != nil {
+		return err
+	}
+	if err := read(a); err != nil {
+		return err
+	}
+
+	// 2 verify
+	step, end := startStep(ctx, "verify")
+	a.Subject, err = s.verifier.Verify(step, a.Request.Subject, UseSubject)
+	end(err)
+	if err != nil {
+		if AsError(err).Code == CodeInvalidRequest {
+			s.gate.Penalize(client, a.Call.Source)
+		}
+		return err
+	}
+	if err := consent(a); err != nil {
+		return err
+	}
+
+	// 3 decide
+	_, end = startStep(ctx, "decide")
+	a.Decision = s.policy.Decide(a)
+	err = refusal(a)
+	end(err)
+	if err != nil {
+		return err
+	}
+
+	// 4 admit
+	if err := s.gate.Admit(a); err != nil {
+		return err
+	}
+
+	// 5 obtain
+	step, end = startStep(ctx, "obtain")
+	err = s.obtain(step, a)
+	end(err)
+	return err
+}
+
+// read makes the request of the call's parameters.
+func read(a *Attempt) error {
+	if !slices.Contains(a.Call.Client.Grants, a.Call.Params.GrantType) {
+		return Refuse(CodeUnauthorizedClient, ReasonClientNotAllowed, "this client may not use the token-exchange grant; add token_exchange to its grants")
+	}
+	request, err := a.Call.Params.Parse()
+	if err != nil {
+		return err
+	}
+	a.Request = request
+	return nil
+}
+
+// consent checks that this client may present this subject's token, and nobody acts unasked.
+func consent(a *Attempt) error {
+	client, subject := a.Call.Client, a.Subject
+	switch {
+	case !slices.Contains(client.IdentityProviders, subject.Provider):
+		return Refuse(CodeInvalidRequest, ReasonIssuerNotAllowed,
+			"this client may not present tokens of the identity provider %s; add it to the client's identity_providers", subject.Provider)
+	case !client.AnyParty && !slices.Contains(client.AuthorizedParties, subject.Party):
+		return Refuse(CodeInvalidRequest, ReasonPartyNotAuthorized,
+			"the subject token was issued to a party (azp or client_id) that is not among the client's authorized_parties")
+	case a.Request.Actor != nil:
+		// To ignore the actor would turn delegation into impersonation (RFC 8693 §1.1).
+		return Refuse(CodeInvalidRequest, ReasonDelegationNotAllowed, "delegation is switched off here; send no actor_token")
+	}
+	return nil
+}
+
+// refusal is why the decided attempt goes no further, nil where it goes on.
+func refusal(a *Attempt) error {
+	switch {
+	case a.Decision.Denial != nil:
+		return a.Decision.Denial
+	case a.Request.narrowing != nil:
+		return a.Request.narrowing
+	}
+	return nil
+}
+
+// obtain gets the token and fixes the end that the caller is told: min(token's rest, limit, presented tokens' rest).
+func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
+	now, limit, notAfter := s.now(), a.limit(), a.notAfter()
+	if Rest(notAfter, now) < a.Decision.Grant.MinLifetime {
+		return Refuse(CodeInvalidRequest, ReasonSubjectTokenExpiring,
+			"the subject token has less than %d s left, the least that is served here; get a fresh one", int(a.Decision.Grant.MinLifetime/time.Second))
+	}
+	if a.Token, err = s.tokens.Obtain(ctx, a.Decision.Grant, limit, notAfter); err != nil {
+		return err
+	}
+	a.ExpiresAt = now.Add(limit).Truncate(time.Second)
+	for _, end := range []time.Time{a.Token.TrueExpiry, notAfter} {
+		if end.Before(a.ExpiresAt) {
+			a.ExpiresAt = end
+		}
+	}
+	return nil
+}
+
+// record writes the attempt down, then answers. What can't be recorded doesn't happen.
+func (s *Service) record(ctx context.Context, a *Attempt) (Answer, error) {
+	now := s.now()
+	if a.Err == nil && Rest(a.ExpiresAt, now) <= 0 {
+		a.Err = Refuse(CodeUnavailable, ReasonUpstreamUnavailable, "the token took so long to obtain that none of its life is left; ask again").After(time.Second)
+	}
+	a.Duration = now.Sub(a.Time)
+	step, end := startStep(ctx, "record")
+	// The record is owed whether or not the caller still waits.
+	err := s.recorder.Record(context.WithoutCancel(step), &Event{ID: a.ID, Time: a.Time, Exchange: a})
+	end(err)
+	if err != nil {
+		s.log.ErrorContext(ctx, "the audit log did not accept a record; the request is refused", "decision_id", a.ID, "error", err)
+		refused := Refuse(CodeUnavailable, ReasonAuditUnavailable, "the audit log can't be written, so no token is given out; ask again shortly").After(time.Second)
+		refused.DecisionID = a.ID
+		return Answer{}, refused
+	}
+	if a.Err != nil {
+		s.logFailure(ctx, a)
+		failed := *a.Err
+		failed.DecisionID = a.ID
+		return Answer{}, &failed
+	}
+	return Answer{
+		AccessToken:     a.Token.Text,
+		IssuedTokenType: TypeAccessToken,
+		ExpiresIn:       int32(Rest(a.ExpiresAt, now) / time.Second), //nolint:gosec // at most a rule's lifetime, which is days
+		Scopes:          a.Token.Scopes,
+		Details:         a.Token.Details,
+		DecisionID:      a.ID,
+	}, nil
+}
+
+// logFailure tells our own log what the caller is not told. A denial is the record's business, not the log's.
+func (s *Service) logFailure(ctx context.Context, a *Attempt) {
+	level := slog.LevelDebug
+	if a.Outcome() == OutcomeFailed && !errors.Is(a.Err, context.Canceled) {
+		level = slog.LevelError
+	}
+	s.log.Log(ctx, level, "exchange "+string(a.Outcome()), "decision_id", a.ID, "client", a.Call.Client.ID, "reason", string(a.Err.Reason), "error", a.Err)
+}
+
+// RefuseUnknown records a request that failed before its client was known, and returns its error with the id of the
+// record.
+func (s *Service) RefuseUnknown(f Failure) *Error {
+	refused := *f.Err
+	refused.DecisionID = s.recorder.RecordFailure(f)
+	return &refused
+}
