@@ -164,7 +164,7 @@ func NormalizeResource(text string) (string, error) {
 		return "", errResource // the parser's own error quotes the text
 	}
 	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	if host == "" || (scheme != "https" && scheme != "http") || u.User != nil || strings.Contains(text, "#") || u.Opaque != "" {
+	if u.Hostname() == "" || (scheme != "https" && scheme != "http") || u.User != nil || strings.Contains(text, "#") || u.Opaque != "" {
 		return "", errResource
 	}
 	if scheme == "https" {
