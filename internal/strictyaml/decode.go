@@ -13,6 +13,8 @@ type Config struct {
 	File     string // the name that positions carry
 	MaxBytes int    // [8 MiB]; the file's size
 	MaxDepth int    // [32]; mappings and lists inside one another
+
+	longList int // [256 KiB]; from this size on a list at the top is parsed in chunks
 }
 
 // Decode reads YAML into the struct (or Map) that the pointer leads to. It goes on after a fault; what is faulty stays unset. A file
@@ -23,6 +25,9 @@ func Decode(cfg Config, data []byte, into any) Faults {
 	}
 	if cfg.MaxDepth == 0 {
 		cfg.MaxDepth = 32
+	}
+	if cfg.longList == 0 {
+		cfg.longList = defaultLongList
 	}
 	d := &decoder{file: cfg.File, structs: map[reflect.Type]*structInfo{}}
 	root, fault := parse(cfg, data)
@@ -124,14 +129,33 @@ func (d *decoder) decodeSlice(n *node, p *path, v reflect.Value) bool {
 		return d.wrong(n, p, "a list")
 	}
 	list := reflect.MakeSlice(v.Type(), 0, len(n.items))
-	for i, item := range n.items {
+	d.eachItem(n, p, func(item *node, p *path) {
 		element := reflect.New(v.Type().Elem()).Elem()
-		if d.decode(item, &path{parent: p, index: i}, element) {
+		if d.decode(item, p, element) {
 			list = reflect.Append(list, element)
 		}
-	}
+	})
 	v.Set(list)
 	return true
+}
+
+// eachItem visits the items of a list; those of a long one are parsed now, and a fault of syntax costs only its own chunk.
+func (d *decoder) eachItem(n *node, p *path, visit func(item *node, p *path)) {
+	for i, item := range n.items {
+		visit(item, &path{parent: p, index: i})
+	}
+	if n.long == nil {
+		return
+	}
+	for _, c := range n.long.chunks {
+		items, err := c.parse(n.long.maxDepth)
+		if err != nil {
+			d.faults = append(d.faults, syntaxFault(d.file, c.before, err))
+		}
+		for i, item := range items {
+			visit(item, &path{parent: p, index: c.first + i})
+		}
+	}
 }
 
 func (d *decoder) decodeBasic(n *node, p *path, v reflect.Value) bool {
@@ -147,8 +171,8 @@ func (d *decoder) decodeBasic(n *node, p *path, v reflect.Value) bool {
 		}
 		v.SetBool(strings.EqualFold(n.text, "true"))
 	case reflect.Int, reflect.Int32, reflect.Int64:
-		i, err := strconv.ParseInt(n.text, 10, v.Type().Bits())
-		if n.kind != Scalar || n.scalar != integer || err != nil {
+		i, ok := decimal(n.text, v.Type().Bits())
+		if n.kind != Scalar || n.scalar != integer || !ok {
 			return d.wrong(n, p, "a whole decimal number")
 		}
 		v.SetInt(i)
@@ -180,10 +204,10 @@ func (d *decoder) decodeAny(n *node, p *path) (any, bool) {
 		return nil, true
 	case Sequence:
 		list := make([]any, 0, len(n.items))
-		for i, item := range n.items {
-			v, _ := d.decodeAny(item, &path{parent: p, index: i})
+		d.eachItem(n, p, func(item *node, p *path) {
+			v, _ := d.decodeAny(item, p)
 			list = append(list, v)
-		}
+		})
 		return list, true
 	case Mapping:
 		m := make(map[string]any, len(n.items)/2)
@@ -198,7 +222,7 @@ func (d *decoder) decodeAnyScalar(n *node, p *path) (any, bool) {
 	case boolean:
 		return strings.EqualFold(n.text, "true"), true
 	case integer:
-		if i, err := strconv.ParseInt(n.text, 10, 64); err == nil {
+		if i, ok := decimal(n.text, 64); ok {
 			return i, true
 		}
 		return nil, d.wrong(n, p, "a whole decimal number of at most 64 bits")
@@ -211,4 +235,11 @@ func (d *decoder) decodeAnyScalar(n *node, p *path) (any, bool) {
 		return nil, d.wrong(n, p, "a finite number")
 	}
 	return n.text, true
+}
+
+// decimal refuses a leading zero: 010 is eight to one reader of YAML and ten to another.
+func decimal(text string, bits int) (int64, bool) {
+	digits := strings.TrimPrefix(text, "-")
+	i, err := strconv.ParseInt(text, 10, bits)
+	return i, err == nil && (digits == "0" || digits[0] >= '1' && digits[0] <= '9')
 }

@@ -5,6 +5,7 @@
 //
 //	fault.go    Pos, Fault, Faults: what is wrong and where; Nearest: what was probably meant
 //	parse.go    bytes -> tree of nodes: size, depth and the refused parts of YAML (anchors, tags, merge keys, several documents)
+//	chunk.go    a long list at the top is parsed in chunks, so that 100,000 rules need seconds and little memory
 //	node.go     one node of the tree, as a type of the caller's own (Unmarshaler) sees it
 //	decode.go   tree -> Go value: unknown, repeated and missing keys, wrong types
 //	value.go    Value and Map: typed values that remember where they stood, and whether they stood there at all

@@ -37,8 +37,9 @@ type node struct {
 	kind      Kind
 	scalar    scalarKind
 	line, col int32
-	text      string  // of a scalar
-	items     []*node // of a sequence; of a mapping, key and value in turn
+	text      string        // of a scalar
+	items     []*node       // of a sequence; of a mapping, key and value in turn
+	long      *longSequence // instead of the items of a long sequence
 }
 
 // path leads from the root to a node; it is written out only for a fault.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +17,7 @@ import (
 // parse makes a tree of a file, or says why it can't: a file that is no YAML, or uses what we refuse, has one fault.
 func parse(cfg Config, data []byte) (*node, *Fault) {
 	at := func(line, col int, message, mend string) *Fault {
-		return &Fault{Pos: Pos{cfg.File, max(line, 1), max(col, 1)}, Message: message, Mend: mend}
+		return &Fault{Pos: Pos{cfg.File, line, col}, Message: message, Mend: mend}
 	}
 	if len(data) > cfg.MaxBytes {
 		return nil, at(1, 1, fmt.Sprintf("the file has %d bytes, more than the %d that are allowed", len(data), cfg.MaxBytes), "split it")
@@ -27,23 +26,36 @@ func parse(cfg Config, data []byte) (*node, *Fault) {
 		line, col := lineCol(data, i)
 		return nil, at(line, col, "a byte that is no UTF-8 text", "save the file as UTF-8, without byte order mark or control characters")
 	}
-	root, err := parseYAML(string(data), cfg.MaxDepth)
+	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	root, ok, err := parseLong(text, cfg)
+	if !ok {
+		root, err = parseYAML(text, cfg.MaxDepth)
+	}
+	switch {
+	case err != nil:
+		fault := syntaxFault(cfg.File, 0, err)
+		return nil, &fault
+	case root.kind == Null:
+		return &node{kind: Mapping, line: 1, col: 1}, nil
+	}
+	return root, nil
+}
+
+// syntaxFault says what parseYAML found; before is how many lines stand before the text it was given.
+func syntaxFault(file string, before int, err error) Fault {
 	var refused *refusal
 	var syntax yaml.Error
 	switch {
-	case err == nil && root.kind == Null:
-		return &node{kind: Mapping, line: 1, col: 1}, nil
-	case err == nil:
-		return root, nil
 	case errors.As(err, &refused):
-		return nil, at(refused.line, refused.col, refused.message, refused.mend)
+		return Fault{Pos: Pos{file, before + refused.line, refused.col}, Message: refused.message, Mend: refused.mend}
 	case errors.As(err, &syntax) && syntax.GetToken() != nil:
 		p := syntax.GetToken().Position
-		return nil, at(p.Line, p.Column, "not valid YAML: "+syntax.GetMessage(), "mend the syntax; other faults show after that")
-	default:
-		return nil, at(1, 1, "not valid YAML", "mend the syntax; other faults show after that")
+		return Fault{Pos: Pos{file, before + p.Line, p.Column}, Message: "not valid YAML: " + syntax.GetMessage(), Mend: mendSyntax}
 	}
+	return Fault{Pos: Pos{file, before + 1, 1}, Message: "not valid YAML", Mend: mendSyntax}
 }
+
+const mendSyntax = "mend the syntax; other faults show after that"
 
 // refusal is a part of YAML that we don't take.
 type refusal struct {
@@ -113,17 +125,27 @@ func checkTokens(tokens token.Tokens, maxDepth int) error {
 			flow--
 		case token.SequenceEntryType:
 			dashes++
+			if isEmptyItem(t) {
+				return refuse(t, "a dash without a value", "give it a value, or leave it out")
+			}
 		}
 		if flow+dashes > maxDepth {
-			return tooDeep(t, maxDepth)
+			return tooDeep(t)
 		}
 	}
 	return nil
 }
 
-func tooDeep(t *token.Token, maxDepth int) error {
-	return refuse(t, "nested more than "+strconv.Itoa(maxDepth)+" deep", "nest less")
+// isEmptyItem finds a dash with nothing behind it: the library takes a key on the next line for its value, wherever that key stands.
+func isEmptyItem(dash *token.Token) bool {
+	next := dash.Next
+	for next != nil && next.Type == token.CommentType {
+		next = next.Next
+	}
+	return next == nil || next.Position.Line > dash.Position.Line && next.Position.Column <= dash.Position.Column
 }
+
+func tooDeep(t *token.Token) error { return refuse(t, "nested too deep", "nest less") }
 
 // convert makes our node of the library's.
 func convert(n ast.Node, depth int) (*node, error) {
@@ -132,7 +154,7 @@ func convert(n ast.Node, depth int) (*node, error) {
 	}
 	t := n.GetToken()
 	if depth < 0 {
-		return nil, refuse(t, "nested too deep", "nest less")
+		return nil, tooDeep(t)
 	}
 	out := &node{line: int32(t.Position.Line), col: int32(t.Position.Column)}
 	switch n := n.(type) {
@@ -153,9 +175,9 @@ func convert(n ast.Node, depth int) (*node, error) {
 	case *ast.SequenceNode:
 		return out, convertSequence(n, out, depth)
 	case *ast.MappingNode:
-		return out, convertMapping(n.Values, out, depth)
+		return out, convertMapping(n.Values, out, depth, n.IsFlowStyle)
 	case *ast.MappingValueNode:
-		return out, convertMapping([]*ast.MappingValueNode{n}, out, depth)
+		return out, convertMapping([]*ast.MappingValueNode{n}, out, depth, false)
 	default:
 		return nil, refuse(t, "YAML's "+strings.ToLower(n.Type().String())+" is not supported", "write plain mappings, lists and values")
 	}
@@ -175,7 +197,7 @@ func convertSequence(n *ast.SequenceNode, out *node, depth int) error {
 	return nil
 }
 
-func convertMapping(values []*ast.MappingValueNode, out *node, depth int) error {
+func convertMapping(values []*ast.MappingValueNode, out *node, depth int, flow bool) error {
 	out.kind = Mapping
 	out.items = make([]*node, 0, 2*len(values))
 	for i, pair := range values {
@@ -186,24 +208,29 @@ func convertMapping(values []*ast.MappingValueNode, out *node, depth int) error 
 		if key.kind != Scalar {
 			return refuse(pair.Key.GetToken(), "a key that is no text", "write key: value")
 		}
-		if i == 0 && !pair.IsFlowStyle {
+		if i == 0 && !flow {
 			out.line, out.col = key.line, key.col // the library's own position is that of the first colon
 		}
 		value, err := convert(pair.Value, depth-1)
 		if err != nil {
 			return err
 		}
+		if value.kind == Null {
+			value.line, value.col = key.line, key.col // nothing has no place of its own
+		}
 		out.items = append(out.items, key, value)
 	}
 	return nil
 }
 
-// firstBadByte finds what no text file holds: invalid UTF-8, a byte order mark, control characters.
+// firstBadByte finds what no text file holds: invalid UTF-8, a byte order mark, control characters (a CR alone too: editors and the
+// library disagree on whether it ends a line).
 func firstBadByte(data []byte) int {
 	for i := 0; i < len(data); {
 		c := data[i]
 		if c < utf8.RuneSelf {
-			if c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
+			lineEnd := c == '\n' || c == '\r' && i+1 < len(data) && data[i+1] == '\n'
+			if c < ' ' && c != '\t' && !lineEnd || c == 0x7f {
 				return i
 			}
 			i++
