@@ -1,0 +1,88 @@
+# Every habit of this house is a target; "make help" lists them. GNU make, bash and Go are all that is expected.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# What to test or fuzz; e.g. make test PKG=./store/...
+PKG ?= ./...
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+# 1 ends the demo by itself, with exit code 0 only if every step held.
+DEMO_ONCE ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The Debian packages that the tests need beside Go: -race needs a C compiler and its headers.
+TEST_PACKAGES := gcc libc6-dev
+LONG_PACKAGES := $(TEST_PACKAGES)
+
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+GOTEST := CGO_ENABLED=1 go test -json -race -count=1
+TESTSUM := go run ./scripts/testsum
+LINT := go tool -modfile=tools/lint/go.mod golangci-lint
+BUF := go tool -modfile=tools/buf/go.mod buf
+VULN := go tool -modfile=tools/vuln/go.mod govulncheck
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/sts and bin/sts-dev
+	$(GOBUILD) -o bin/sts ./cmd/sts
+	$(GOBUILD) -o bin/sts-dev ./cmd/sts-dev
+
+.PHONY: build-testclock
+build-testclock: ## build bin/sts-testclock, whose clock a test can move (STS_CLOCK_FILE)
+	$(GOBUILD) -tags testclock -o bin/sts-testclock ./cmd/sts
+
+.PHONY: demo
+demo: build ## tell the story with emulators, until Ctrl-C; DEMO_ONCE=1 ends by itself. Needs only Go
+	@bin/sts-dev demo --sts bin/sts $(if $(filter 1,$(DEMO_ONCE)),--once)
+
+.PHONY: test
+test: ## run what belongs to every change, with -race, in at most 10 minutes; a test with subtests counts as its subtests
+	@scripts/need $(TEST_PACKAGES)
+	@$(TESTSUM) $(GOTEST) -tags testclock -timeout 10m $(PKG)
+
+.PHONY: test-long
+test-long: ## run what takes longer (build tag "long", tests named TestLong...), in at most 45 minutes
+	@scripts/need $(LONG_PACKAGES)
+	@$(TESTSUM) $(GOTEST) -tags testclock,long -run '^TestLong' -timeout 45m $(PKG)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target in PKG for FUZZTIME each
+	@scripts/fuzz $(FUZZTIME) $(PKG)
+
+.PHONY: bench
+bench: ## print one table of ratios beside their budgets
+	go run ./bench
+
+.PHONY: lint
+lint: ## vet, golangci-lint with formatting, buf lint, and that the API breaks no promise
+	go vet ./...
+	$(LINT) run
+	$(BUF) lint
+	scripts/breaking $(BUF)
+
+.PHONY: fmt
+fmt: ## format Go code and .proto files
+	$(LINT) fmt
+	$(BUF) format -w
+
+.PHONY: generate
+generate: ## generate api/ from proto/
+	$(BUF) generate
+
+.PHONY: generated
+generated: ## verify that api/ is what proto/ generates
+	scripts/generated $(BUF)
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities, where their database can be reached
+	scripts/vuln $(VULN)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
