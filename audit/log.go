@@ -1,0 +1,330 @@
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"regexp"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// Sync says what an accepted record is. Under each of them it is in the kernel, so that the end of this process loses
+// nothing.
+type Sync string
+
+// The modes.
+const (
+	// SyncMint puts a record on disk before a token's first hand-out to a subject, and all others within 1 s.
+	SyncMint Sync = "mint"
+	// SyncAlways puts each record on disk before its answer.
+	SyncAlways Sync = "always"
+	// SyncWritten puts records on disk within 1 s.
+	SyncWritten Sync = "written"
+)
+
+// Config is what a Log is made of.
+type Config struct {
+	// Directory holds the files; it is made if it isn't there.
+	Directory string
+	// Replica names this process's file set and is part of every record: letters, digits, dots, dashes, underscores.
+	Replica string
+	// Sync is SyncMint if it is left out.
+	Sync Sync
+	// Retention is how long finished segments are kept; 8760 h if it is left out.
+	Retention time.Duration
+	// RecordClaims are names of top-level claims that are recorded beside those that a rule reads.
+	RecordClaims []string
+	// SegmentBytes and SegmentAge say when a new file is begun; 256 MiB and 24 h if they are left out.
+	SegmentBytes int64
+	SegmentAge   time.Duration
+
+	Now     func() time.Time // time.Now if it is left out
+	Random  io.Reader        // crypto/rand if it is left out; read by one goroutine at a time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil for none
+}
+
+var replicaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+func (c *Config) complete() error {
+	switch {
+	case c.Directory == "":
+		return errors.New("audit.Config.Directory is missing")
+	case !replicaName.MatchString(c.Replica):
+		return errors.New("audit.Config.Replica must be a name of letters, digits, dots, dashes and underscores")
+	case c.Log == nil:
+		return errors.New("audit.Config.Log is missing")
+	}
+	if c.Sync == "" {
+		c.Sync = SyncMint
+	}
+	if c.Sync != SyncMint && c.Sync != SyncAlways && c.Sync != SyncWritten {
+		return fmt.Errorf("audit.Config.Sync is %q; use mint, always or written", c.Sync)
+	}
+	if c.Retention <= 0 {
+		c.Retention = 8760 * time.Hour
+	}
+	if c.SegmentBytes <= 0 {
+		c.SegmentBytes = 256 << 20
+	}
+	if c.SegmentAge <= 0 {
+		c.SegmentAge = 24 * time.Hour
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	return nil
+}
+
+// remembered is how many hand-outs and subjects are remembered for certain.
+const remembered = 1 << 16
+
+// Log is the record on disk. Create one with [Open].
+type Log struct {
+	c       Config
+	metrics metrics
+	create  func(path string) (file, error)
+	lock    *os.File
+	ids     sync.Mutex // guards c.Random
+
+	failures failures
+
+	mu      sync.Mutex // guards what follows, and the order of records
+	closed  bool
+	segment *segment // nil after a failure, until the next record
+	number  uint64   // of the newest segment
+	line    encoder
+	wrote   [8]string // types of the records in line
+	records []string  // slice of wrote
+	// subjects are the subject records of this segment.
+	subjects recent[subjectKey, string]
+	// handed are the hand-outs whose record is on disk.
+	handed recent[handOut, struct{}]
+	fault  fault
+
+	stop, stopped chan struct{}
+	sweepAfter    time.Time // only the ticking goroutine reads it
+}
+
+var _ exchange.Recorder = (*Log)(nil)
+
+// subjectKey is one verified token under one policy. The weak pointer names this very verification: a token that is
+// verified anew, perhaps with another outcome, is recorded anew.
+type subjectKey struct {
+	who    weak.Pointer[exchange.Identity]
+	policy string
+}
+
+// handOut is a token in the hands of a subject.
+type handOut struct {
+	token           [32]byte
+	issuer, subject string
+}
+
+// Open opens the log of a replica: it repairs what a crash left, begins a new segment, and so proves that it can write.
+func Open(c Config) (*Log, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	l := &Log{
+		c: c, metrics: newMetrics(c.Metrics), create: createFile,
+		subjects: recent[subjectKey, string]{size: remembered}, handed: recent[handOut, struct{}]{size: remembered},
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	if err := l.open(); err != nil {
+		if l.lock != nil {
+			err = errors.Join(err, l.lock.Close())
+		}
+		return nil, fmt.Errorf("opening the audit log in %s: %w", c.Directory, err)
+	}
+	go l.run()
+	return l, nil
+}
+
+func (l *Log) open() (err error) {
+	if err := os.MkdirAll(l.c.Directory, 0o700); err != nil {
+		return err
+	}
+	if l.lock, err = lockReplica(l.c.Directory, l.c.Replica); err != nil {
+		return err
+	}
+	names, err := listSegments(l.c.Directory)
+	if err != nil {
+		return err
+	}
+	var last segmentName
+	for _, n := range names {
+		if n.replica == l.c.Replica {
+			last = n
+		}
+	}
+	if l.number = last.number; last.path != "" {
+		cut, err := repairTail(last.path)
+		if err != nil {
+			return fmt.Errorf("repairing %s: %w", last.path, err)
+		}
+		if cut > 0 {
+			l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; it was cut off", "file", last.path, "bytes", cut)
+		}
+	}
+	return l.begin()
+}
+
+// Record implements exchange.Recorder.
+func (l *Log) Record(_ context.Context, e *exchange.Event) error {
+	s, end, err := l.append(e)
+	if err != nil {
+		l.refused()
+		return fmt.Errorf("writing an audit record: %w", err)
+	}
+	if s == nil {
+		return nil
+	}
+	if err := s.sync(end, l.metrics.timed); err != nil {
+		l.failed(s, err)
+		l.refused()
+		return fmt.Errorf("putting an audit record on disk: %w", err)
+	}
+	l.remember(e)
+	return nil
+}
+
+// append writes e. It returns the segment and the place in it that must be on disk before e is accepted, nil if none.
+func (l *Log) append(e *exchange.Event) (*segment, int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return nil, 0, err
+	}
+	l.encode(e)
+	if err := l.write(); err != nil {
+		return nil, 0, err
+	}
+	if !l.awaits(e) {
+		return nil, 0, nil
+	}
+	return l.segment, l.segment.written.Load(), nil
+}
+
+// awaits reports whether e must be on disk before it is accepted.
+func (l *Log) awaits(e *exchange.Event) bool {
+	switch l.c.Sync {
+	case SyncAlways:
+		return true
+	case SyncMint:
+		h, ok := handOutOf(e)
+		if !ok {
+			return false
+		}
+		_, known := l.handed.get(h)
+		return !known
+	default:
+		return false
+	}
+}
+
+func (l *Log) remember(e *exchange.Event) {
+	if h, ok := handOutOf(e); ok && l.c.Sync == SyncMint {
+		l.mu.Lock()
+		l.handed.put(h, struct{}{})
+		l.mu.Unlock()
+	}
+}
+
+func handOutOf(e *exchange.Event) (handOut, bool) {
+	a := e.Exchange
+	if a == nil || a.Err != nil || a.Subject == nil {
+		return handOut{}, false
+	}
+	return handOut{a.Token.SHA256, a.Subject.Issuer, a.Subject.Subject}, true
+}
+
+// encode adds e's line to the buffer, behind those of the subjects it is the first in this segment to speak of.
+func (l *Log) encode(e *exchange.Event) {
+	switch {
+	case e.Exchange != nil:
+		a := e.Exchange
+		subject, actor := l.subject(e, a.Subject), l.subject(e, a.Actor)
+		l.start(typeExchange, e.ID, e.Time)
+		l.line.exchange(a, subject, actor)
+	case e.Mint != nil:
+		l.start(typeMint, e.ID, e.Time)
+		l.line.mint(e.ID, e.Mint)
+	default:
+		l.start(typeAdmin, e.ID, e.Time)
+		if e.Admin != nil {
+			l.line.admin(e.Admin)
+		}
+	}
+	l.line.end()
+}
+
+func (l *Log) start(kind, id string, at time.Time) {
+	l.records = append(l.records, kind)
+	l.line.begin(kind, id, at, l.c.Replica)
+}
+
+// subject returns the id of who's record in this segment, and writes it if there is none.
+func (l *Log) subject(e *exchange.Event, who *exchange.Identity) string {
+	if who == nil {
+		return ""
+	}
+	decision := &e.Exchange.Decision
+	k := subjectKey{weak.Make(who), decision.Policy}
+	if id, ok := l.subjects.get(k); ok {
+		return id
+	}
+	id := l.newID()
+	l.start(typeSubject, id, e.Time)
+	l.line.subject(who, decision.ReadsClaims, l.c.RecordClaims)
+	l.line.end()
+	l.subjects.put(k, id)
+	return id
+}
+
+// RecordFailure implements exchange.Recorder. It never waits for the disk: summaries are written when their second is
+// over, so a crash may lose those of the last one.
+func (l *Log) RecordFailure(f exchange.Failure) string {
+	return l.failures.count(&f, l.c.Now(), l.newID)
+}
+
+func (l *Log) newID() string {
+	l.ids.Lock()
+	defer l.ids.Unlock()
+	id, err := exchange.NewID(l.c.Now(), l.c.Random)
+	if err != nil {
+		l.c.Log.Error("no randomness for the id of an audit record", "error", err)
+	}
+	return id
+}
+
+// Close writes the summaries that are still open and puts everything on disk. Records are refused from then on.
+func (l *Log) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	close(l.stop)
+	select {
+	case <-l.stopped:
+	case <-ctx.Done():
+		return fmt.Errorf("closing the audit log: %w", ctx.Err())
+	}
+	return l.end()
+}

@@ -1,0 +1,46 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	records map[string]prometheus.Counter // by type
+	bytes   prometheus.Counter
+	syncs   prometheus.Histogram
+	errors  prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) metrics {
+	factory := promauto.With(r) // a nil registerer registers nothing
+	records := factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "sts_audit_records_total", Help: "Records that the audit log accepted.",
+	}, []string{"type"})
+	m := metrics{
+		records: map[string]prometheus.Counter{},
+		bytes:   factory.NewCounter(prometheus.CounterOpts{Name: "sts_audit_bytes_total", Help: "Bytes written to the audit log."}),
+		syncs: factory.NewHistogram(prometheus.HistogramOpts{
+			Name: "sts_audit_sync_seconds", Help: "Time that one fsync of the audit log took.",
+			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+		}),
+		errors: factory.NewCounter(prometheus.CounterOpts{Name: "sts_audit_errors_total", Help: "Failed writes, fsyncs and openings of the audit log."}),
+	}
+	for _, kind := range []string{typeExchange, typeMint, typeSubject, typeAdmin, typeFailures} {
+		m.records[kind] = records.WithLabelValues(kind)
+	}
+	return m
+}
+
+// timed runs an fsync and observes how long it took, by the real clock.
+func (m *metrics) timed(sync func() error) error {
+	start := time.Now()
+	err := sync()
+	m.syncs.Observe(time.Since(start).Seconds())
+	if err != nil {
+		m.errors.Inc()
+	}
+	return err
+}

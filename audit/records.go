@@ -1,0 +1,211 @@
+package audit
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// The types of records.
+const (
+	typeExchange = "exchange"
+	typeMint     = "mint"
+	typeSubject  = "subject"
+	typeAdmin    = "admin"
+	typeFailures = "failures"
+)
+
+// begin writes what every record starts with.
+func (e *encoder) begin(kind, id string, at time.Time, replica string) {
+	e.buf = append(e.buf, '{')
+	e.text("type", kind)
+	e.text("id", id)
+	e.instant("time", at)
+	e.text("replica", replica)
+}
+
+func (e *encoder) end() { e.buf = append(e.buf, '}', '\n') }
+
+// exchange writes the members of one attempt: subject is the id of its subject record, actor that of its actor's.
+func (e *encoder) exchange(a *exchange.Attempt, subject, actor string) {
+	if a.Call != nil {
+		e.call(a.Call)
+	}
+	if a.Subject != nil {
+		e.key("subject")
+		e.reference(a.Subject, subject)
+	}
+	if a.Actor != nil {
+		e.key("actors")
+		e.buf = append(e.buf, '[')
+		e.reference(a.Actor, actor)
+		e.buf = append(e.buf, ']')
+	}
+	if a.Request != nil {
+		e.target(&a.Request.Target)
+	}
+	e.text("outcome", string(a.Outcome()))
+	if a.Err != nil {
+		e.text("reason", string(a.Err.Reason))
+	}
+	e.text("rule", a.Decision.Rule)
+	e.text("policy", a.Decision.Policy)
+	if a.Decision.Denial == nil && a.Decision.Grant.Principal != "" {
+		e.grant(&a.Decision.Grant)
+	}
+	if a.Err == nil {
+		e.second("expires_at", a.ExpiresAt)
+	}
+	if a.Token.Mint != "" {
+		e.second("true_expires_at", a.Token.TrueExpiry)
+		e.text("bound", string(a.Token.Bound))
+		e.text("mint", string(a.Token.Mint))
+		e.text("cache", string(a.Token.Cache))
+		e.hash("token_sha256", &a.Token.SHA256)
+	}
+	e.presented(a)
+	e.integer("duration_us", a.Duration.Microseconds())
+}
+
+func (e *encoder) call(c *exchange.Call) {
+	e.text("entrance", c.Entrance)
+	if c.Client != nil {
+		e.text("client", c.Client.ID)
+	}
+	e.address("peer", c.Source.Peer)
+	if claimed := c.Source.Claimed; claimed != (exchange.Claimed{}) {
+		e.open("claimed")
+		e.clipped("source", claimed.Source)
+		e.clipped("route", claimed.Route)
+		e.clipped("request_id", claimed.RequestID)
+		e.close()
+	}
+}
+
+func (e *encoder) reference(who *exchange.Identity, record string) {
+	e.buf = append(e.buf, '{')
+	e.text("id", record)
+	e.text("issuer", who.Issuer)
+	e.text("sub", who.Subject)
+	e.close()
+}
+
+func (e *encoder) target(t *exchange.Target) {
+	e.open("target")
+	e.clipped("workspace", t.Workspace)
+	e.clipped("principal", t.Principal)
+	e.clipped("resource", t.Resource)
+	e.close()
+}
+
+func (e *encoder) grant(g *exchange.Grant) {
+	e.text("principal", g.Principal)
+	e.text("application_id", g.ApplicationID)
+	e.text("workspace", g.Workspace)
+	e.texts("scopes", g.Scopes)
+	e.details("authorization_details", g.Details)
+}
+
+func (e *encoder) presented(a *exchange.Attempt) {
+	sum := a.SubjectTokenSHA256()
+	if sum == ([32]byte{}) {
+		return
+	}
+	e.open("subject_token")
+	if a.Subject != nil {
+		e.text("jti", a.Subject.TokenID)
+	}
+	e.hash("sha256", &sum)
+	e.close()
+}
+
+// answered is what a mint's cause may say of Databricks' answer: a status and the words of OAuth, never a body.
+type answered interface{ Answer() string }
+
+func (e *encoder) mint(id string, m *exchange.Mint) {
+	e.text("cause", string(m.Cause))
+	e.text("method", string(m.Grant.Method))
+	if m.Grant.Method == exchange.MethodFederation {
+		e.text("assertion_jti", id)
+	}
+	e.grant(&m.Grant)
+	e.second("asked_expires_at", m.Asked)
+	if m.Err == nil {
+		e.text("outcome", string(exchange.OutcomeGranted))
+		e.second("true_expires_at", m.Token.TrueExpiry)
+		e.text("bound", string(m.Token.Bound))
+		e.hash("token_sha256", &m.Token.SHA256)
+	} else {
+		e.text("outcome", string(exchange.OutcomeFailed))
+		e.text("reason", string(m.Err.Reason))
+		var a answered
+		if errors.As(m.Err, &a) {
+			e.clipped("answer", a.Answer())
+		}
+	}
+	e.integer("duration_us", m.Duration.Microseconds())
+}
+
+// subject writes who a token speaks of, with the claims that are named and no others.
+func (e *encoder) subject(who *exchange.Identity, reads, records []string) {
+	e.text("provider", who.Provider)
+	e.text("issuer", who.Issuer)
+	e.text("sub", who.Subject)
+	if who.Groups.Known {
+		e.texts("groups", who.Groups.Names)
+	}
+	if who.Groups.Overage {
+		e.flag("groups_overage", true)
+	}
+	e.open("claims")
+	for _, name := range reads {
+		e.claim(who, name)
+	}
+	for _, name := range records {
+		if !slices.Contains(reads, name) {
+			e.claim(who, name)
+		}
+	}
+	e.close()
+	e.text("party", who.Party)
+	e.text("token_type", string(who.TokenType))
+	e.text("jti", who.TokenID)
+	e.hash("sha256", &who.TokenSHA256)
+	e.second("issued_at", who.IssuedAt)
+	e.second("expires_at", who.Expiry)
+}
+
+func (e *encoder) claim(who *exchange.Identity, name string) {
+	if value, ok := who.Claims[name]; ok {
+		e.comma()
+		e.string(name)
+		e.buf = append(e.buf, ':')
+		e.value(value)
+	}
+}
+
+func (e *encoder) admin(a *exchange.Admin) {
+	e.text("action", a.Action)
+	e.text("object", a.Object)
+	e.text("detail", a.Detail)
+}
+
+func (e *encoder) failures(s *summary) {
+	if s.overflow {
+		e.flag("overflow", true)
+	}
+	e.clipped("source", s.source)
+	e.integer("count", s.count)
+	e.open("reasons")
+	for _, reason := range slices.Sorted(maps.Keys(s.reasons)) {
+		e.integer(string(reason), s.reasons[reason])
+	}
+	e.close()
+	e.texts("entrances", s.entrances)
+	if s.last.After(s.first) {
+		e.instant("until", s.last)
+	}
+}

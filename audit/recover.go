@@ -1,0 +1,138 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+var errClosed = errors.New("the audit log is closed")
+
+// fault is a log's present trouble. A nil err is none.
+type fault struct {
+	err     error
+	since   time.Time
+	refused int64 // records that were not accepted since
+}
+
+// Health is nil while records are accepted, else what is wrong.
+func (l *Log) Health() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
+	return l.fault.err
+}
+
+// ready makes sure that there is a segment to write to, and starts the buffer anew. After a fault it starts with a
+// record of the gap.
+func (l *Log) ready() error {
+	if l.closed {
+		return errClosed
+	}
+	l.line.buf, l.records = l.line.buf[:0], l.wrote[:0]
+	now := l.c.Now()
+	switch s := l.segment; {
+	case s == nil:
+	case s.failed.Load():
+		l.abandon(errLost)
+	case s.written.Load() > 0 && (s.written.Load() >= l.c.SegmentBytes || now.Sub(s.started) >= l.c.SegmentAge):
+		l.segment = nil
+		if err := s.finish(l.metrics.timed); err != nil {
+			l.broken(err)
+		}
+	}
+	if l.segment == nil {
+		if err := l.begin(); err != nil {
+			l.broken(err)
+			return err
+		}
+	}
+	if l.fault.err != nil {
+		l.start(typeAdmin, l.newID(), now)
+		l.line.admin(&exchange.Admin{
+			Action: "audit.resume", Object: l.c.Replica,
+			Detail: fmt.Sprintf("not writable since %s; %d records were refused, and so were their requests", l.fault.since.UTC().Format(time.RFC3339), l.fault.refused),
+		})
+		l.line.end()
+	}
+	return nil
+}
+
+// begin opens the next segment. Subjects are recorded anew in each, so that it can be read by itself.
+func (l *Log) begin() error {
+	now := l.c.Now()
+	path := segmentPath(l.c.Directory, l.c.Replica, l.number+1, now)
+	f, err := l.create(path)
+	if err != nil {
+		return err
+	}
+	l.number++
+	l.segment = &segment{path: path, file: f, started: now}
+	l.subjects.clear()
+	return nil
+}
+
+// write appends the buffer. A segment that fails is given up: the next record tries another.
+func (l *Log) write() error {
+	if err := l.segment.append(l.line.buf); err != nil {
+		l.abandon(err)
+		return err
+	}
+	for _, kind := range l.records {
+		l.metrics.records[kind].Inc()
+	}
+	l.metrics.bytes.Add(float64(len(l.line.buf)))
+	if l.fault.err != nil {
+		l.c.Log.Warn("the audit log is writable again", "refused_records", l.fault.refused)
+		l.fault = fault{}
+	}
+	return nil
+}
+
+// abandon gives the segment up because of cause, and keeps of it what was whole.
+func (l *Log) abandon(cause error) {
+	s := l.segment
+	l.segment = nil
+	err := s.abandon(l.metrics.timed)
+	if s.written.Load() == 0 {
+		err = errors.Join(err, os.Remove(s.path)) // a full disk would collect empty files
+	}
+	if err != nil {
+		l.c.Log.Error("giving up a failed segment of the audit log", "file", s.path, "error", err)
+	}
+	l.broken(cause)
+}
+
+// broken notes a fault, and says so once.
+func (l *Log) broken(err error) {
+	l.metrics.errors.Inc()
+	if l.fault.err == nil {
+		l.fault.since = l.c.Now()
+		l.c.Log.Error("the audit log can't be written; requests are refused until it can", "error", err)
+	}
+	l.fault.err = err
+}
+
+// failed notes a failed fsync of s: the writer gives it up when it comes by. Who learns of it late, when another has
+// taken its place, changes nothing.
+func (l *Log) failed(s *segment, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.segment == s && l.fault.err == nil {
+		l.broken(err)
+	}
+}
+
+// refused counts a record that was not accepted.
+func (l *Log) refused() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault.err != nil {
+		l.fault.refused++
+	}
+}

@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// interval is how often the log looks after itself. Everything is on disk within two of them and an fsync.
+const interval = 400 * time.Millisecond
+
+func (l *Log) run() {
+	defer close(l.stopped)
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-t.C:
+			l.tick()
+		}
+	}
+}
+
+// tick writes the summaries whose second is over, puts the log on disk, brings a failed log back, and drops old files.
+func (l *Log) tick() {
+	now := l.c.Now()
+	l.flush(now)
+	if s := l.current(); s != nil {
+		if err := s.sync(s.written.Load(), l.metrics.timed); err != nil {
+			l.failed(s, err)
+		}
+	}
+	l.sweep(now)
+}
+
+func (l *Log) current() *segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segment
+}
+
+// flush writes what is due. On a log that failed it writes even if nothing is: the record of the gap is its probe.
+func (l *Log) flush(now time.Time) {
+	due := l.failures.due(now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(due) == 0 && l.fault.err == nil {
+		return
+	}
+	if err := l.writeSummaries(due); err != nil {
+		l.failures.keep(due)
+	}
+}
+
+func (l *Log) writeSummaries(due []*summary) error {
+	if err := l.ready(); err != nil {
+		return err
+	}
+	for _, s := range due {
+		l.start(typeFailures, s.id, s.first)
+		l.line.failures(s)
+		l.line.end()
+	}
+	if len(l.records) == 0 {
+		return nil
+	}
+	return l.write()
+}
+
+// sweep drops old segments, once an hour of our clock.
+func (l *Log) sweep(now time.Time) {
+	if now.Before(l.sweepAfter) {
+		return
+	}
+	l.sweepAfter = now.Add(time.Hour)
+	dropped, err := dropOld(l.c.Directory, now.Add(-l.c.Retention))
+	if err != nil {
+		l.c.Log.Error("dropping old segments of the audit log", "error", err)
+	}
+	if dropped > 0 {
+		l.c.Log.Info("dropped segments of the audit log that are past their retention", "files", dropped)
+	}
+}
+
+// end closes the files, once nothing ticks any more.
+func (l *Log) end() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = false // for this one last write
+	due := l.failures.due(time.Time{})
+	var err error
+	if len(due) > 0 {
+		err = l.writeSummaries(due)
+	}
+	l.closed = true
+	if s := l.segment; s != nil {
+		l.segment = nil
+		err = errors.Join(err, s.finish(l.metrics.timed))
+		if s.written.Load() == 0 {
+			err = errors.Join(err, os.Remove(s.path))
+		}
+	}
+	return errors.Join(err, l.lock.Close())
+}
