@@ -157,7 +157,10 @@ p.yaml:3:1: unknown key "versio"; did you mean "version"?`},
 		{"directive", "%YAML 1.2\n---\nversion: 1", `p.yaml:1:1: directives are not supported; leave the line out`},
 		{"explicit key", "? version\n: 1", `p.yaml:1:1: "?" keys are not supported; write key: value`},
 		{"empty item", head + "  -\nclaims: 1", `p.yaml:3:3: a dash without a value; give it a value, or leave it out`},
-		{"second document", "version: 1\n---\nversion: 1", `p.yaml:2:1: a second document in one file; write it to a file of its own`},
+		{"second document", "version: 1\n---\nversion: 1", `p.yaml:2:1: a second document in one file; write it to a file of its own; --- may stand alone on the first line, ... nowhere`},
+		{"end of the document", "version: 1\n...\n", `p.yaml:2:1: a second document in one file; write it to a file of its own; --- may stand alone on the first line, ... nowhere`},
+		{"text over lines", "claims: a\n  -b\n   c", `p.yaml:3:5: a text over several lines without quotes; put it in quotes, or write it with | or >`},
+		{"key without its colon", "1\n:\n", `p.yaml:1:1: a key that is no text on one line with its colon; write key: value`},
 		{"deep flow", "claims: [[[[[[[[[1]]]]]]]]]", `p.yaml:1:17: nested too deep; nest less`},
 		{"deep dashes", "- - - - - - - - - 1", `p.yaml:1:17: nested too deep; nest less`},
 		{"deep block", "a:\n b:\n  c:\n   d:\n    e:\n     f:\n      g:\n       h:\n        i: 1", `p.yaml:9:9: nested too deep; nest less`},
@@ -187,8 +190,8 @@ func TestFaultyIsUnset(t *testing.T) {
 	}
 }
 
-func TestOneDocumentWithMarkers(t *testing.T) {
-	for _, text := range []string{"---\nversion: 1\n", "version: 1\n...\n", "---\nversion: 1\n---\n", "version: 1\r\n"} {
+func TestOneDocument(t *testing.T) {
+	for _, text := range []string{"---\nversion: 1\n", "---\n# x\nversion: 1", "version: 1\r\n"} {
 		if _, err := decode(text); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}

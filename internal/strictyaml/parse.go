@@ -27,6 +27,9 @@ func parse(cfg Config, data []byte) (*node, *Fault) {
 		return nil, at(line, col, "a byte that is no UTF-8 text", "save the file as UTF-8, without byte order mark or control characters")
 	}
 	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n" // at the end of a text, the library forgets a tag
+	}
 	root, ok, err := parseLong(text, cfg)
 	if !ok {
 		root, err = parseYAML(text, cfg.MaxDepth)
@@ -85,28 +88,17 @@ func parseYAML(text string, maxDepth int) (root *node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	docs := file.Docs
-	for len(docs) > 0 && docs[len(docs)-1].Body == nil { // what follows a final "..." or "---"
-		docs = docs[:len(docs)-1]
-	}
-	switch len(docs) {
-	case 0:
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return &node{kind: Null, line: 1, col: 1}, nil
-	case 1:
-		return convert(docs[0].Body, maxDepth)
 	}
-	second := docs[1].Start
-	if second == nil {
-		second = docs[1].Body.GetToken()
-	}
-	return nil, refuse(second, "a second document in one file", "write it to a file of its own")
+	return convert(file.Docs[0].Body, maxDepth)
 }
 
 // checkTokens refuses, before the parser recurses into them, what we don't take of YAML: aliases and merge keys, since a file must
-// read the same to a reviewer as to us and can't grow while it is read; tags, directives, keys that are no scalars; deep nesting.
+// read the same to a reviewer as to us and can't grow while it is read; tags, directives, second documents, keys that are no scalars; deep nesting.
 func checkTokens(tokens token.Tokens, maxDepth int) error {
 	flow, dashes, line := 0, 0, 0
-	for _, t := range tokens {
+	for i, t := range tokens {
 		if t.Position.Line != line {
 			line, dashes = t.Position.Line, 0
 		}
@@ -117,6 +109,10 @@ func checkTokens(tokens token.Tokens, maxDepth int) error {
 			return refuse(t, "tags are not supported", "leave the tag out (or put it in quotes, if it is a text)")
 		case token.DirectiveType:
 			return refuse(t, "directives are not supported", "leave the line out")
+		case token.DocumentHeaderType, token.DocumentEndType:
+			if i > 0 || t.Type == token.DocumentEndType || t.Next != nil && t.Next.Position.Line == t.Position.Line {
+				return refuse(t, "a second document in one file", "write it to a file of its own; --- may stand alone on the first line, ... nowhere")
+			}
 		case token.MappingKeyType:
 			return refuse(t, "\"?\" keys are not supported", "write key: value")
 		case token.SequenceStartType, token.MappingStartType:
@@ -161,6 +157,9 @@ func convert(n ast.Node, depth int) (*node, error) {
 	case *ast.NullNode:
 		out.kind = Null
 	case *ast.StringNode:
+		if t.Type == token.StringType && strings.Contains(n.Value, "\n") {
+			return nil, refuse(t, "a text over several lines without quotes", "put it in quotes, or write it with | or >")
+		}
 		out.kind, out.text = Scalar, n.Value
 	case *ast.LiteralNode:
 		out.kind, out.text = Scalar, n.Value.Value
@@ -205,8 +204,8 @@ func convertMapping(values []*ast.MappingValueNode, out *node, depth int, flow b
 		if err != nil {
 			return err
 		}
-		if key.kind != Scalar {
-			return refuse(pair.Key.GetToken(), "a key that is no text", "write key: value")
+		if key.kind != Scalar || pair.Start.Position.Line != int(key.line) {
+			return refuse(pair.Key.GetToken(), "a key that is no text on one line with its colon", "write key: value")
 		}
 		if i == 0 && !flow {
 			out.line, out.col = key.line, key.col // the library's own position is that of the first colon
