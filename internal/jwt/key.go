@@ -1,0 +1,143 @@
+package jwt
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Algorithms are the signature algorithms that a Key can be of: all asymmetric (RFC 8725 §3.1). Callers allow a part of
+// them.
+func Algorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+}
+
+// Key is a public key that tokens are checked against.
+type Key struct {
+	// ID is the kid, "" where the key set names none.
+	ID string
+	// Algorithm is the only algorithm that the key set allows for it, "" for any that fits.
+	Algorithm string
+	// Public is an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey.
+	Public crypto.PublicKey
+}
+
+const (
+	minRSABits = 2048
+	// maxRSABits bounds what one signature may cost us.
+	maxRSABits = 8192
+)
+
+// check refuses keys that nothing should be checked against.
+func (k *Key) check() error {
+	switch public := k.Public.(type) {
+	case *rsa.PublicKey:
+		if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return fmt.Errorf("is an RSA key of %d bits; %d to %d are accepted", bits, minRSABits, maxRSABits)
+		}
+		if public.E < 3 || public.E%2 == 0 {
+			return errors.New("is an RSA key with a bad exponent")
+		}
+	case *ecdsa.PublicKey:
+		if algorithmOf(public.Curve) == "" {
+			return errors.New("is on a curve that no algorithm is for")
+		}
+	case ed25519.PublicKey:
+	default:
+		return errors.New("is not a public key of a kind that is known here (RSA, EC, Ed25519)")
+	}
+	if k.Algorithm != "" && !k.Fits(k.Algorithm) {
+		return errors.New("names an algorithm that does not fit it")
+	}
+	return nil
+}
+
+// Fits reports whether a token of that algorithm may have been signed with this key.
+func (k *Key) Fits(algorithm string) bool {
+	if k.Algorithm != "" && k.Algorithm != algorithm {
+		return false
+	}
+	if !slices.Contains(Algorithms(), algorithm) {
+		return false
+	}
+	switch public := k.Public.(type) {
+	case *rsa.PublicKey:
+		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
+	case *ecdsa.PublicKey:
+		return algorithm == algorithmOf(public.Curve)
+	case ed25519.PublicKey:
+		return algorithm == "EdDSA"
+	}
+	return false
+}
+
+// algorithmOf is the one algorithm that RFC 7518 §3.4 has for a curve.
+func algorithmOf(curve elliptic.Curve) string {
+	switch curve {
+	case elliptic.P256():
+		return "ES256"
+	case elliptic.P384():
+		return "ES384"
+	case elliptic.P521():
+		return "ES512"
+	}
+	return ""
+}
+
+// ErrSignature is a signature that the key did not make.
+var ErrSignature = errors.New("has a signature that its issuer's key did not make")
+
+// Verify checks the token's signature. The caller has checked that the algorithm is among those that it allows.
+func (k *Key) Verify(t *Token) error {
+	if !k.Fits(t.Header.Algorithm) {
+		return fmt.Errorf("%w: the key is not for that algorithm", ErrSignature)
+	}
+	if !k.exact(t) {
+		return ErrSignature
+	}
+	signed, err := jose.ParseSignedCompact(t.text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.Header.Algorithm)})
+	if err != nil {
+		return fmt.Errorf("%w: the token is malformed", ErrSignature)
+	}
+	payload, err := signed.Verify(k.Public)
+	if err != nil {
+		return ErrSignature
+	}
+	// What was signed is what we read.
+	if !bytes.Equal(payload, []byte(t.payload)) {
+		return fmt.Errorf("%w: its payload was read in two ways", ErrSignature)
+	}
+	return nil
+}
+
+// exact checks what go-jose leaves open: an ECDSA signature is two numbers of the curve's size, an RSA one as long as
+// its key, and the salt of a PSS signature as long as the hash (RFC 7518 §3.4, §3.5), where go-jose takes any length.
+func (k *Key) exact(t *Token) bool {
+	switch public := k.Public.(type) {
+	case *ecdsa.PublicKey:
+		return len(t.signature) == 2*((public.Curve.Params().BitSize+7)/8)
+	case *rsa.PublicKey:
+		if len(t.signature) != public.Size() {
+			return false
+		}
+		if !strings.HasPrefix(t.Header.Algorithm, "PS") {
+			return true
+		}
+		hash := map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512}[t.Header.Algorithm]
+		h := hash.New()
+		h.Write([]byte(t.text[:strings.LastIndexByte(t.text, '.')]))
+		return rsa.VerifyPSS(public, hash, h.Sum(nil), t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}) == nil
+	case ed25519.PublicKey:
+		return len(t.signature) == ed25519.SignatureSize
+	}
+	return false
+}

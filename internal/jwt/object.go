@@ -1,0 +1,133 @@
+package jwt
+
+import (
+	"errors"
+	"fmt"
+)
+
+// MaxDepth bounds how deep objects and arrays nest; the outermost object is at depth 1.
+const MaxDepth = 32
+
+// ParseObject reads one JSON object (RFC 8259) into plain values: nil, bool, string, int64, float64, []any,
+// map[string]any. An integer without fraction and exponent that fits is an int64, every other number a float64.
+//
+// It refuses what RFC 8259 leaves to the reader: repeated names at any level, invalid UTF-8, halves of surrogate
+// pairs, numbers that no float64 can hold, bytes behind the object, more than MaxDepth levels. Names are kept letter for
+// letter. Strings of the result share text's memory.
+func ParseObject(text string) (map[string]any, error) {
+	s := scanner{text: text}
+	s.skipSpace()
+	if s.peek() != '{' {
+		return nil, errNotObject
+	}
+	object, err := s.object(1)
+	if err != nil {
+		return nil, err
+	}
+	s.skipSpace()
+	if s.at != len(text) {
+		return nil, errors.New("goes on behind its JSON object")
+	}
+	return object, nil
+}
+
+var (
+	errNotObject = errors.New("is not a JSON object")
+	errJSON      = errors.New("is not well-formed JSON")
+	errDepth     = fmt.Errorf("nests deeper than %d levels", MaxDepth)
+	errDuplicate = errors.New("repeats a name")
+)
+
+// value reads any value; depth is how many objects and arrays it lies in.
+func (s *scanner) value(depth int) (any, error) {
+	switch c := s.peek(); {
+	case c == '{':
+		return s.object(depth + 1)
+	case c == '[':
+		return s.array(depth + 1)
+	case c == '"':
+		return s.string()
+	case c == '-' || '0' <= c && c <= '9':
+		return s.number()
+	case s.literal("true"):
+		return true, nil
+	case s.literal("false"):
+		return false, nil
+	case s.literal("null"):
+		return nil, nil
+	}
+	return nil, errJSON
+}
+
+func (s *scanner) object(depth int) (map[string]any, error) {
+	if depth > MaxDepth {
+		return nil, errDepth
+	}
+	s.at++ // {
+	object := make(map[string]any)
+	s.skipSpace()
+	if s.take('}') {
+		return object, nil
+	}
+	for {
+		if err := s.member(object, depth); err != nil {
+			return nil, err
+		}
+		s.skipSpace()
+		switch {
+		case s.take('}'):
+			return object, nil
+		case !s.take(','):
+			return nil, errJSON
+		}
+	}
+}
+
+// member reads one name and value.
+func (s *scanner) member(object map[string]any, depth int) error {
+	s.skipSpace()
+	if s.peek() != '"' {
+		return errJSON
+	}
+	name, err := s.string()
+	if err != nil {
+		return err
+	}
+	if _, there := object[name]; there {
+		return errDuplicate
+	}
+	s.skipSpace()
+	if !s.take(':') {
+		return errJSON
+	}
+	s.skipSpace()
+	object[name], err = s.value(depth)
+	return err
+}
+
+func (s *scanner) array(depth int) ([]any, error) {
+	if depth > MaxDepth {
+		return nil, errDepth
+	}
+	s.at++ // [
+	array := []any{}
+	s.skipSpace()
+	if s.take(']') {
+		return array, nil
+	}
+	for {
+		s.skipSpace()
+		element, err := s.value(depth)
+		if err != nil {
+			return nil, err
+		}
+		array = append(array, element)
+		s.skipSpace()
+		switch {
+		case s.take(']'):
+			return array, nil
+		case !s.take(','):
+			return nil, errJSON
+		}
+	}
+}
