@@ -82,13 +82,17 @@ func TestFaults(t *testing.T) {
 		{"status", emulator.Fault{Status: 503, Format: "api"}, func(r reply) bool { return r.status == 503 && r.body == "api 503" }},
 		{"status and body", emulator.Fault{Status: 429, Body: "slow down"}, func(r reply) bool { return r.status == 429 && r.body == "slow down" }},
 		{"header", emulator.Fault{Status: 429, Headers: map[string]string{"Retry-After": "7"}}, func(r reply) bool { return r.header.Get("Retry-After") == "7" }},
-		{"header removed", emulator.Fault{Headers: map[string]string{"Content-Type": ""}}, func(r reply) bool { return r.header.Get("Content-Type") != "application/json" && sameJSON(r.body, whole) }},
+		{"header removed", emulator.Fault{Headers: map[string]string{"Content-Type": ""}}, func(r reply) bool {
+			return r.header.Get("Content-Type") != "application/json" && sameJSON(r.body, whole)
+		}},
 		{"redirect", emulator.Fault{Status: 302, Headers: map[string]string{"Location": "/x"}}, func(r reply) bool { return r.status == 302 && r.header.Get("Location") == "/x" && r.body == "" }},
 		{"body", emulator.Fault{Body: "no json"}, func(r reply) bool { return r.status == 200 && r.body == "no json" }},
 		{"set", emulator.Fault{Set: raw(`"3600"`)}, func(r reply) bool { return sameJSON(r.body, `{"a":"3600","b":"two"}`) }},
 		{"set a huge number", emulator.Fault{Set: raw(`1e400`)}, func(r reply) bool { return strings.Contains(r.body, `"a":1e400`) }},
 		{"drop", emulator.Fault{Drop: []string{"a"}}, func(r reply) bool { return sameJSON(r.body, `{"b":"two"}`) }},
-		{"cut", emulator.Fault{Cut: true}, func(r reply) bool { return r.status == 200 && errors.Is(r.err, io.ErrUnexpectedEOF) && len(r.body) < len(whole) && r.body != "" }},
+		{"cut", emulator.Fault{Cut: true}, func(r reply) bool {
+			return r.status == 200 && errors.Is(r.err, io.ErrUnexpectedEOF) && len(r.body) < len(whole) && r.body != ""
+		}},
 		{"pad", emulator.Fault{Pad: 100_000}, func(r reply) bool { return len(r.body) > 100_000 && sameJSON(r.body, whole) }},
 		{"drip", emulator.Fault{Drip: time.Microsecond}, func(r reply) bool { return sameJSON(r.body, whole) }},
 		{"delay", emulator.Fault{Delay: time.Millisecond}, func(r reply) bool { return sameJSON(r.body, whole) }},

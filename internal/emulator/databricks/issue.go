@@ -29,12 +29,14 @@ type tokenKey struct {
 	signer  jose.Signer
 }
 
-// newTokenKey starts making the workspace's key, and returns where to wait for it.
-func newTokenKey() func() *tokenKey {
+// newTokenKey starts making the workspace's key, from private if there is one, and returns where to wait for it.
+func newTokenKey(private *rsa.PrivateKey) func() *tokenKey {
 	wait := sync.OnceValue(func() *tokenKey {
-		private, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic(err) // the machine's randomness is broken
+		var err error
+		if private == nil {
+			if private, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+				panic(err) // the machine's randomness is broken
+			}
 		}
 		sum := sha256.Sum256(private.N.Bytes())
 		k := &tokenKey{kid: hex.EncodeToString(sum[:]), private: private}
