@@ -1,0 +1,10 @@
+// Package admission limits who may ask how often. It answers from what this process knows, never by a round trip.
+//
+// Three limits stand before any signature is checked, since that is what costs: [Gate.Enter] asks them in turn.
+//
+//	gate.go     the three limits, and their errors
+//	buckets.go  one token bucket for each client, one for all (golang.org/x/time/rate under our clock)
+//	strikes.go  invalid subject tokens, counted by client and source in a table that can't grow without bound
+//
+// A limit is part of a client's registration and so comes with each request: a reload needs no word to this package.
+package admission

@@ -1,0 +1,12 @@
+// Package clients knows the registered clients and proves who calls. It knows no transport: each entrance gathers what
+// a request carries into [Credentials].
+//
+// A client has one authentication method and no other is accepted of it, so that a client can't be downgraded
+// (RFC 9700 §2.5). Secrets are 256 random bits, so that a plain SHA-256 of them is safe to store, and cheap enough to
+// compare on every request. An unknown client costs the same work and gets the same answer as a wrong secret.
+//
+//	registry.go      the clients in force, replaced as a whole: Prepare checks, Commit can't fail
+//	authenticate.go  from credentials to a client
+//	basic.go         the Authorization header (RFC 6749 §2.3.1, Appendix B)
+//	secret.go        making a secret
+package clients

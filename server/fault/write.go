@@ -1,0 +1,87 @@
+package fault
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// docs is where each reason is explained; the reason is the anchor.
+const docs = "https://github.com/lakegate/sts/blob/main/docs/errors.md#"
+
+// challenge is the only scheme that clients can authenticate by in a header (RFC 7617).
+const challenge = `Basic realm="sts", charset="UTF-8"`
+
+// Body is an error answer (RFC 6749 §5.2), as JSON.
+type Body struct {
+	Error string `json:"error"`
+	// ErrorDescription says what happened and what to mend, for people.
+	ErrorDescription string `json:"error_description"`
+	// Reason is from the closed list; programs may switch on it.
+	Reason string `json:"reason"`
+	// DecisionID names the record of this failure.
+	DecisionID string `json:"decision_id,omitempty"`
+	ErrorURI   string `json:"error_uri"`
+}
+
+// NewBody is what err tells its caller.
+func NewBody(err *exchange.Error) Body {
+	row, _ := Lookup(err.Code)
+	return Body{
+		Error:            row.OAuth,
+		ErrorDescription: Description(err.Message),
+		Reason:           string(err.Reason),
+		DecisionID:       err.DecisionID,
+		ErrorURI:         docs + string(err.Reason),
+	}
+}
+
+// Write answers err.
+func Write(w http.ResponseWriter, err error) {
+	e := exchange.AsError(err)
+	status := Status(e)
+
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	switch e.Code {
+	case exchange.CodeInvalidClient:
+		h.Set("WWW-Authenticate", challenge)
+	case exchange.CodeRateLimited, exchange.CodeUnavailable, exchange.CodeDeadline:
+		h.Set("Retry-After", retryAfter(e.RetryAfter))
+	}
+
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(NewBody(e)) // strings always encode
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the caller has gone: nobody to tell
+}
+
+// retryAfter is in whole seconds, rounded up, so that whoever keeps to it is not refused again for coming early.
+func retryAfter(wait time.Duration) string {
+	seconds := (wait + time.Second - 1) / time.Second
+	return strconv.FormatInt(int64(max(1, seconds)), 10)
+}
+
+// Description keeps to the characters that RFC 6749 §5.2 allows in an error_description: printable ASCII without the
+// quotation mark and the backslash.
+func Description(text string) string {
+	clean := []byte(text)
+	for i, c := range clean {
+		switch {
+		case c == '"':
+			clean[i] = '\''
+		case c < 0x20 || c > 0x7e || c == '\\':
+			clean[i] = '?'
+		}
+	}
+	return string(clean)
+}

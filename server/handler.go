@@ -1,0 +1,75 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/oauth"
+)
+
+// entranceHTTP names the door in records of requests that came to none of the others.
+const entranceHTTP = "http"
+
+// handler serves the callers' listener. Every path is exact, so that a map routes.
+type handler struct {
+	routes  map[string]http.Handler
+	refuse  func(exchange.Failure) *exchange.Error
+	watcher watcher
+	log     *slog.Logger
+}
+
+func newHandler(c *Config, endpoint http.Handler) (*handler, error) {
+	refuse := c.Exchanger.RefuseUnknown
+	routes, err := oauth.Metadata(oauth.MetadataConfig{
+		Issuer: c.Issuer, FederationIssuer: c.FederationIssuer, JWKS: c.JWKS, Refuse: refuse,
+	})
+	if err != nil {
+		return nil, err
+	}
+	paths, err := oauth.TokenPaths(c.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		routes[path] = endpoint
+	}
+	return &handler{routes: routes, refuse: refuse, watcher: newWatcher(c), log: c.Log}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer h.recover(w, r)
+	route := r.URL.Path
+	next, known := h.routes[route]
+	if !known {
+		route, next = "unknown", http.HandlerFunc(h.notFound)
+	}
+	h.watcher.serve(next, w, r, route)
+}
+
+func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; the token endpoint is %s", oauth.TokenPath)
+	fault.Write(w, h.refuse(h.failure(r, err)))
+}
+
+// recover answers a panic like every failure of ours, with a record.
+func (h *handler) recover(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p) // the server's own word for hanging up
+	}
+	err := h.refuse(h.failure(r, exchange.AsError(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))))
+	h.log.ErrorContext(r.Context(), "a request panicked", "decision_id", err.DecisionID, "error", err)
+	fault.Write(w, err)
+}
+
+func (h *handler) failure(r *http.Request, err *exchange.Error) exchange.Failure {
+	return exchange.Failure{Entrance: entranceHTTP, Source: exchange.Source{Peer: oauth.Peer(r)}, Err: err}
+}

@@ -1,0 +1,77 @@
+package oauth
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// answers are reused for encoding.
+var answers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// writeAnswer writes what was granted (RFC 8693 §2.2.1, RFC 9396 §7). It encodes by hand, since this is on the way of
+// every request; encoding/json would take four times as long.
+func writeAnswer(w http.ResponseWriter, a *exchange.Answer) {
+	buffer := answers.Get().(*[]byte)
+	defer func() {
+		clear(*buffer) // it held a token
+		answers.Put(buffer)
+	}()
+	b := appendAnswer((*buffer)[:0], a)
+	*buffer = b
+
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Pragma"] = []string{"no-cache"}
+	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	_, _ = w.Write(b) // the caller has gone: nobody to tell
+}
+
+func appendAnswer(b []byte, a *exchange.Answer) []byte {
+	b = append(b, `{"access_token":`...)
+	b = appendString(b, a.AccessToken.Reveal())
+	b = append(b, `,"issued_token_type":`...)
+	b = appendString(b, string(a.IssuedTokenType))
+	b = append(b, `,"token_type":"`+tokenType+`","expires_in":`...)
+	b = strconv.AppendInt(b, int64(a.ExpiresIn), 10)
+	b = append(b, `,"scope":"`...)
+	for i, scope := range a.Scopes {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, scope...) // of characters that need no escape (RFC 6749 §3.3)
+	}
+	b = append(b, '"')
+	if details := a.Details.JSON(); details != "" {
+		b = append(b, `,"authorization_details":`...)
+		b = append(b, details...)
+	}
+	b = append(b, `,"decision_id":`...)
+	b = appendString(b, a.DecisionID)
+	return append(b, '}', '\n')
+}
+
+// appendString appends a JSON string. What we answer hardly ever needs an escape.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return appendEscaped(b, s)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	var escaped bytes.Buffer
+	enc := json.NewEncoder(&escaped)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // strings always encode
+	return append(b, bytes.TrimSuffix(escaped.Bytes(), []byte("\n"))...)
+}

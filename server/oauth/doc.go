@@ -1,0 +1,13 @@
+// Package oauth is the token endpoint of RFC 6749 and RFC 8693, POST /oauth2/token, and the service's metadata.
+//
+// The endpoint is fosite's, and this is the only package that imports fosite; docs/adr/0005 says what of it is used and
+// why the rest is our own. A request comes down like this:
+//
+//	endpoint.go  the way of one request: framing, form, fosite, answer; first failure wins
+//	framing.go   what is wrong with a request before its body is looked at
+//	form.go      the strict form decoder: each byte once, each parameter once
+//	grant.go     what fosite calls: our client authentication and our grant
+//	source.go    who asks: the peer, and what a trusted client says of its own caller
+//	answer.go    the success body
+//	metadata.go  RFC 8414, OpenID discovery and the key set
+package oauth

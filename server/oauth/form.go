@@ -1,0 +1,126 @@
+package oauth
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/clients"
+)
+
+// maxParameters bounds how many parameters a request may have; we know fifteen.
+const maxParameters = 128
+
+// form is a decoded token request.
+type form struct {
+	params      exchange.Params
+	credentials clients.Credentials
+}
+
+// decode reads a form-urlencoded body. Unknown parameters are ignored, repeated or not; known ones must not be repeated
+// (RFC 6749 §3.2), audience and resource excepted (RFC 8693 §2.1), and it is their presence that counts, not their
+// value.
+func decode(body string) (*form, *exchange.Error) {
+	f := new(form)
+	seen := make([]string, 0, 16)
+	repeated := ""
+	for count := 0; body != ""; count++ {
+		if count == maxParameters {
+			return nil, malformed("there are more than %d parameters", maxParameters)
+		}
+		var name, value string
+		var err error
+		if name, value, body, err = cutParameter(body); err != nil {
+			return nil, malformed("the body is not well-formed %s; percent-encode names and values", formType)
+		}
+		switch once := f.set(name, value); {
+		case !once:
+		case slices.Contains(seen, name):
+			if repeated == "" || name == "grant_type" {
+				repeated = name
+			}
+		default:
+			seen = append(seen, name)
+		}
+	}
+	return f, f.check(repeated)
+}
+
+// check looks at the grant type, then at duplicates: that is the order of evaluation.
+func (f *form) check(repeated string) *exchange.Error {
+	switch {
+	case repeated == "grant_type":
+		return malformed("grant_type is repeated; send it once")
+	case f.params.GrantType == "":
+		return malformed("grant_type is missing; send %s", exchange.GrantTypeTokenExchange)
+	case f.params.GrantType != exchange.GrantTypeTokenExchange:
+		return exchange.Refuse(exchange.CodeUnsupportedGrantType, exchange.ReasonGrantTypeUnsupported,
+			"that grant_type is not supported; use %s, letter for letter", exchange.GrantTypeTokenExchange)
+	case repeated != "":
+		return malformed("%s is repeated; send it once", repeated)
+	}
+	return nil
+}
+
+// set keeps a parameter that we know. It reports whether the parameter must come only once.
+func (f *form) set(name, value string) (once bool) {
+	switch name {
+	case "grant_type":
+		f.params.GrantType = value
+	case "subject_token":
+		f.params.SubjectToken = exchange.Secret(value)
+	case "subject_token_type":
+		f.params.SubjectTokenType = value
+	case "actor_token":
+		f.params.ActorToken = exchange.Secret(value)
+	case "actor_token_type":
+		f.params.ActorTokenType = value
+	case "requested_token_type":
+		f.params.RequestedTokenType = value
+	case "scope":
+		f.params.Scope = value
+	case "authorization_details":
+		f.params.AuthorizationDetails = value
+	case "requested_lifetime":
+		f.params.RequestedLifetime = value
+	case "client_id":
+		f.credentials.ClientID = value
+	case "client_secret":
+		f.credentials.ClientSecret = exchange.Secret(value)
+	case "client_assertion":
+		f.credentials.Assertion = exchange.Secret(value)
+	case "client_assertion_type":
+		f.credentials.AssertionType = value
+	case "audience":
+		f.params.Audience = append(f.params.Audience, value)
+		return false
+	case "resource":
+		f.params.Resource = append(f.params.Resource, value)
+		return false
+	default:
+		return false
+	}
+	return true
+}
+
+var errSemicolon = errors.New("semicolon outside of an escape")
+
+// cutParameter takes the first parameter off a non-empty body. An empty one, as between two ampersands, has neither name
+// nor value. It refuses what [url.ParseQuery] refuses.
+func cutParameter(body string) (name, value, rest string, err error) {
+	pair, rest, _ := strings.Cut(body, "&")
+	if strings.Contains(pair, ";") {
+		// Some parsers separate parameters by it, so that two could read two things.
+		return "", "", "", errSemicolon
+	}
+	name, value, _ = strings.Cut(pair, "=")
+	if name, err = url.QueryUnescape(name); err != nil {
+		return "", "", "", err
+	}
+	if value, err = url.QueryUnescape(value); err != nil {
+		return "", "", "", err
+	}
+	return name, value, rest, nil
+}

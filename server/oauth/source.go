@@ -1,0 +1,69 @@
+package oauth
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// The headers by which a client that forwards sources says whom it asks for.
+const (
+	headerSource    = "X-Forwarded-For"
+	headerRequestID = "X-Request-Id"
+	headerRoute     = "STS-Route"
+)
+
+// maxClaim bounds what is recorded of a client's word.
+const maxClaim = 128
+
+// Peer is the address at the other end of r's connection.
+func Peer(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap()
+}
+
+// source is where a request came from. Only of a client that forwards sources are its claims looked at.
+func source(r *http.Request, c *exchange.Client) exchange.Source {
+	s := exchange.Source{Peer: Peer(r)}
+	if c.ForwardsSource {
+		s.Claimed = exchange.Claimed{
+			Source:    forwardedFor(r.Header[headerSource]),
+			RequestID: printable(r.Header.Get(headerRequestID)),
+			Route:     printable(r.Header.Get(headerRoute)),
+		}
+	}
+	return s
+}
+
+// forwardedFor is the last address of the list: the one that our client itself saw and appended. Those before it are
+// whatever its caller wrote, and would let him dodge the limits by a new one each time.
+func forwardedFor(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	last := lines[len(lines)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	if addr, err := netip.ParseAddr(last); err == nil {
+		return addr.Unmap().WithZone("").String()
+	}
+	if addr, err := netip.ParseAddrPort(last); err == nil {
+		return addr.Addr().Unmap().WithZone("").String()
+	}
+	return ""
+}
+
+// printable is text cut to what a record may hold: printable ASCII, of bounded length.
+func printable(text string) string {
+	text = text[:min(len(text), maxClaim)]
+	return strings.Map(func(c rune) rune {
+		if c < 0x20 || c > 0x7e {
+			return '?'
+		}
+		return c
+	}, text)
+}

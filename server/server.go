@@ -1,0 +1,258 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lakegate/sts/server/oauth"
+)
+
+// The bounds of what comes in.
+const (
+	maxHeader         = 64 << 10 // four tokens of 16 KiB
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	// idleTimeout is longer than that of the proxies in front of us (75 s in nginx and Kong): the side that sends the
+	// next request must be the one that hangs up, or requests get lost.
+	idleTimeout = 120 * time.Second
+
+	// defaultConnections take about 100 MiB under TLS.
+	defaultConnections = 4096
+	adminConnections   = 64
+
+	// stopTimeout is how long requests may take to end once the server is told to.
+	stopTimeout = 10 * time.Second
+	// lookEvery is how often the parts are checked when nobody asks.
+	lookEvery = time.Second
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	// HTTP and Admin are the addresses to listen at, "host:port"; port 0 takes any.
+	HTTP, Admin string
+	// CertFile and KeyFile are the PEM files for TLS at HTTP. Without them HTTP is plaintext, which needs a loopback
+	// address or Plaintext.
+	CertFile, KeyFile string
+	Plaintext         bool
+	// Connections bounds how many there are at once at HTTP; 0 means 4096.
+	Connections int
+
+	// Issuer is our own issuer identifier; FederationIssuer is the one that Databricks knows, "" for the same.
+	Issuer, FederationIssuer string
+	// JWKS returns the federation issuer's key set as JSON, at each request.
+	JWKS func() []byte
+
+	// Exchanger and Clients are those of the token endpoint.
+	Exchanger oauth.Exchanger
+	Clients   oauth.Authenticator
+
+	// Parts are what /readyz reports on, beside the server's own.
+	Parts []Part
+
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Log is needed.
+	Log *slog.Logger
+	// Metrics gets the server's metrics, nil for none; /metrics shows what Gatherer has, nil for nothing.
+	Metrics  prometheus.Registerer
+	Gatherer prometheus.Gatherer
+	// Tracing gets the spans of one in 1/SampleRatio requests, nil for none. The ratio is applied here, so its own
+	// sampler must take all.
+	Tracing     trace.TracerProvider
+	SampleRatio float64
+}
+
+// Server serves both listeners.
+type Server struct {
+	main, admin         *http.Server
+	mainAddr, adminAddr string
+	connections         int
+	cert                *certificate // nil for plaintext
+	health              *health
+	stopping            atomic.Bool
+	log                 *slog.Logger
+
+	mainListener, adminListener net.Listener
+}
+
+// Addresses are where a Server listens.
+type Addresses struct{ HTTP, Admin netip.AddrPort }
+
+// New checks a configuration and makes a Server that doesn't listen yet.
+func New(c Config) (*Server, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{mainAddr: c.HTTP, adminAddr: c.Admin, connections: c.Connections, log: c.Log}
+	if err := s.secure(&c); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registering the server's metrics: %w", err)
+	}
+	if s.health, err = newHealth(&c); err != nil {
+		return nil, fmt.Errorf("registering the server's metrics: %w", err)
+	}
+	s.addParts()
+	endpoint, err := oauth.New(oauth.Config{
+		Exchanger: c.Exchanger, Clients: c.Clients, Observer: m.entrance(oauth.Entrance), Now: c.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	routes, err := newHandler(&c, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	s.main, s.admin = s.bounded(routes), s.bounded(s.adminRoutes(c.Gatherer))
+	return s, nil
+}
+
+// complete fills what is left out and names what must not be.
+func (c *Config) complete() error {
+	for _, need := range []struct {
+		name    string
+		missing bool
+	}{
+		{"HTTP", c.HTTP == ""}, {"Admin", c.Admin == ""}, {"Issuer", c.Issuer == ""}, {"JWKS", c.JWKS == nil},
+		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"Log", c.Log == nil},
+	} {
+		if need.missing {
+			return fmt.Errorf("server.Config.%s is missing", need.name)
+		}
+	}
+	if c.FederationIssuer == "" {
+		c.FederationIssuer = c.Issuer
+	}
+	if c.Connections == 0 {
+		c.Connections = defaultConnections
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Gatherer == nil {
+		c.Gatherer = prometheus.NewRegistry()
+	}
+	return nil
+}
+
+// secure decides between TLS and plaintext.
+func (s *Server) secure(c *Config) (err error) {
+	if c.CertFile == "" && c.KeyFile == "" {
+		return checkPlaintext(c.HTTP, c.Plaintext)
+	}
+	s.cert, err = loadCertificate(c.CertFile, c.KeyFile, c.Now, c.Log)
+	return err
+}
+
+func (s *Server) addParts() {
+	s.health.add(Part{Name: "server", Fatal: true, Check: func() error {
+		if s.stopping.Load() {
+			return errors.New("it is stopping")
+		}
+		return nil
+	}})
+	if s.cert != nil {
+		s.health.add(Part{Name: "tls", Check: s.cert.check})
+	}
+}
+
+func (s *Server) adminRoutes(g prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", s.health.live)
+	mux.HandleFunc("GET /readyz", s.health.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// bounded is an http.Server that nobody can hold up.
+func (s *Server) bounded(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		// What it has to say is about callers that hang up in a handshake and the like.
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+// Listen binds both addresses.
+func (s *Server) Listen(ctx context.Context) (Addresses, error) {
+	var lc net.ListenConfig
+	main, err := lc.Listen(ctx, "tcp", s.mainAddr)
+	if err != nil {
+		return Addresses{}, fmt.Errorf("listen.http: %w", err)
+	}
+	admin, err := lc.Listen(ctx, "tcp", s.adminAddr)
+	if err != nil {
+		return Addresses{}, errors.Join(fmt.Errorf("listen.admin: %w", err), main.Close())
+	}
+	s.mainListener, s.adminListener = limit(main, s.connections), limit(admin, adminConnections)
+	return Addresses{HTTP: addrPort(main), Admin: addrPort(admin)}, nil
+}
+
+func addrPort(l net.Listener) netip.AddrPort {
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Serve works until ctx ends or a listener breaks. Then it says that it is unready, takes no new requests, and lets
+// those that it has finish, for at most 10 s. [Server.Listen] comes first.
+func (s *Server) Serve(ctx context.Context) error {
+	if s.mainListener == nil {
+		return errors.New("serving before listening")
+	}
+	broken := make(chan error, 2)
+	go func() { broken <- s.serveMain() }()
+	go func() { broken <- s.admin.Serve(s.adminListener) }()
+
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.health.look()
+		case err := <-broken:
+			return errors.Join(fmt.Errorf("serving: %w", err), s.stop())
+		case <-ctx.Done():
+			return s.stop()
+		}
+	}
+}
+
+func (s *Server) serveMain() error {
+	if s.cert == nil {
+		return s.main.Serve(s.mainListener)
+	}
+	s.main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
+	return s.main.ServeTLS(s.mainListener, "", "")
+}
+
+// stop ends the callers' listener first, so that operators can watch it end.
+func (s *Server) stop() error {
+	s.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	err := s.main.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were cut off at the end: %w", err), s.main.Close())
+	}
+	return errors.Join(err, s.admin.Close())
+}
