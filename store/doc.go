@@ -1,0 +1,23 @@
+// Package store keeps things: tokens, which may vanish at any time, and the ledger, which must not.
+//
+// Walk [Tokens.Obtain] in tokens.go first. A request that finds a token that fits is one hash, one look into memory and
+// one opening of a seal; everything else is about what happens when it does not find one.
+//
+//	tokens.go     Obtain: look, else share a flight; what is done while minting is unavailable
+//	ladder.go     how long a mint lives, and which cached token fits whom (DESIGN §5, "Fit and ladder")
+//	key.go        the 32 bytes that a token is kept under: everything that it was minted by
+//	entry.go      a token as sealed bytes, bound to its key
+//	memory.go     the memory tier, bounded in entries and bytes
+//	flight.go     one mint for everybody who waits for it, which no caller can cancel
+//	mint.go       one attempt: ask, check the answer, record it, keep it
+//	failures.go   when to try again, and whether minting is unavailable
+//	metrics.go    what is counted
+//
+// The ledger and the keyset that seals what it keeps secret:
+//
+//	sqlite.go     the ledger in one SQLite file, by compare and swap, safe between processes
+//	migrate.go    its schema, forward and one step back, from migrations/
+//	keyset.go     the tink keyset file: made once, never overwritten
+//
+// A port has one conformance suite, in storetest; every backend runs it.
+package store

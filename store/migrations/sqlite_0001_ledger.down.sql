@@ -1,0 +1,2 @@
+DROP TABLE ledger_version;
+DROP TABLE ledger;
