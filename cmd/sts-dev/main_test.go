@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func command(args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := exec.Command(os.Args[0], args...) //nolint:gosec // the test binary runs itself
 	cmd.Env = append(os.Environ(), "STS_DEV_TEST_MAIN=1")
 	return cmd
 }
@@ -69,7 +69,12 @@ func startUp(t *testing.T, args ...string) (worldURLs, func() error) {
 
 func post(t *testing.T, target, media, body string) map[string]any {
 	t.Helper()
-	resp, err := http.Post(target, media, strings.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", media)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +158,7 @@ func TestConfigRoundTrip(t *testing.T) {
 
 func TestBadUsage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "world.json")
-	if err := os.WriteFile(path, []byte(`{"issuers":[{"nmae":"a"}]}`), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(`{"issuers":[{"title":"a"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"up", "--config", path}, {"up", "--config", path + "x"}, {"up", "extra"}, {"down"}} {

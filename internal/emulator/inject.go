@@ -134,14 +134,17 @@ type answer struct {
 	sent   bool
 }
 
+// Header is what will be sent.
 func (a *answer) Header() http.Header { return a.header }
 
+// WriteHeader keeps the first status.
 func (a *answer) WriteHeader(status int) {
 	if !a.sent {
 		a.status, a.sent = status, true
 	}
 }
 
+// Write keeps the body.
 func (a *answer) Write(b []byte) (int, error) {
 	a.sent = true
 	return a.body.Write(b)

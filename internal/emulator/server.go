@@ -199,11 +199,13 @@ type statusWriter struct {
 	status int
 }
 
+// WriteHeader remembers and sends.
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write sends, under 200 if there was no status.
 func (w *statusWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK

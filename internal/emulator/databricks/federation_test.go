@@ -39,7 +39,8 @@ func TestFederation(t *testing.T) {
 	}
 	call := p.Calls()[0]
 	assertion, _ := call.Notes["assertion"].(map[string]any)
-	if assertion["alg"] != "ES256" || assertion["claims"].(map[string]any)["sub"] != appID || call.Fields["client_id"] != appID {
+	claims, _ := assertion["claims"].(map[string]any)
+	if assertion["alg"] != "ES256" || claims["sub"] != appID || call.Fields["client_id"] != appID {
 		t.Errorf("call: %+v", call)
 	}
 }

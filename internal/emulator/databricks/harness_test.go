@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -161,11 +162,11 @@ func basic(id, secret string) func(*http.Request) {
 }
 
 func with(form url.Values, pairs []string) url.Values {
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] == "" {
-			form.Del(pairs[i])
+	for pair := range slices.Chunk(pairs, 2) {
+		if name, value := pair[0], pair[len(pair)-1]; value == "" {
+			form.Del(name)
 		} else {
-			form.Set(pairs[i], pairs[i+1])
+			form.Set(name, value)
 		}
 	}
 	return form

@@ -34,7 +34,11 @@ func start(t *testing.T, issuers ...idp.IssuerConfig) *idp.Server {
 
 func get(t *testing.T, url string, into any) {
 	t.Helper()
-	resp, err := http.Get(url)
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
