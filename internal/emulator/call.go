@@ -28,7 +28,7 @@ type Call struct {
 	// them.
 	Fields  map[string]string `json:"fields,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
-	// Status is 0 while the call is under way, and stays 0 if it got no answer.
+	// Status is 0 until the answer begins, and stays 0 if there is none.
 	Status int `json:"status"`
 	// Faulted says that a fault was applied.
 	Faulted bool `json:"faulted,omitempty"`
@@ -36,7 +36,7 @@ type Call struct {
 	Notes map[string]any `json:"notes,omitempty"`
 }
 
-// Total counts a route's calls: all that arrived, and those that were answered with 2xx.
+// Total counts a route's calls: all that arrived, and those whose answer began with 2xx.
 type Total struct {
 	Calls int `json:"calls"`
 	OK    int `json:"ok"`
@@ -184,7 +184,7 @@ func (l *callLog) arrive(c Call) *Call {
 	return &c
 }
 
-func (l *callLog) finish(c *Call, status int) {
+func (l *callLog) answered(c *Call, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.Status = status

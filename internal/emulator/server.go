@@ -183,8 +183,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fields := formFields(r, body)
 	fault := s.faults.take(route, fields)
 	call := s.calls.arrive(s.newCall(r, route, fields, fault))
-	out := &statusWriter{ResponseWriter: w}
-	defer func() { s.calls.finish(call, out.status) }() // runs when a fault hangs up, too
+	out := &statusWriter{ResponseWriter: w, answered: func(status int) { s.calls.answered(call, status) }}
 	r = r.WithContext(withCall(r.Context(), &callContext{log: &s.calls, call: call, fault: fault}))
 	if fault == nil {
 		s.mux.ServeHTTP(out, r)
@@ -193,22 +192,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.inject(fault, out, r)
 }
 
-// statusWriter remembers the status that was sent.
+// statusWriter tells the status before it is sent, so that whoever has the answer finds it in the record, too.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	answered func(status int) // nil once it was called
 }
 
-// WriteHeader remembers and sends.
+// WriteHeader tells and sends.
 func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
+	if w.answered != nil {
+		w.answered(status)
+		w.answered = nil
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write sends, under 200 if there was no status.
 func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
+	if w.answered != nil {
+		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(b)
 }

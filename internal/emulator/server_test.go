@@ -327,3 +327,15 @@ func FuzzBasicCredentials(f *testing.F) {
 		}
 	})
 }
+
+// Whoever has an answer finds it in the record, however early it was flushed.
+func TestRecordIsAheadOfTheAnswer(t *testing.T) {
+	s, base := start(t, emulator.Config{})
+	s.AddFault(emulator.Fault{Drip: time.Nanosecond})
+	for n := range 200 {
+		mustPost(t, base+"/thing/x", "")
+		if got := s.Totals()[route]; got != (emulator.Total{Calls: n + 1, OK: n + 1}) {
+			t.Fatalf("after %d answers: %+v", n+1, got)
+		}
+	}
+}
