@@ -1,0 +1,33 @@
+// Package mapping is the policy: who may become which Databricks service principal. It loads the policy's files, compiles
+// them, decides by them, explains its decisions, and runs the tests that stand in them. docs/policy.md describes the
+// language.
+//
+// A policy is compiled once, into a snapshot that never changes; a decision is a few look-ups in it, without I/O, and
+// costs the same at 10 rules and at 100,000. Three-valued logic runs through all of it: what depends on groups that are
+// not known is unknown, which is not enough for an allow, and enough for a deny.
+//
+// Loading, in the order in which it happens:
+//
+//	engine.go           what is in force: prepare, commit, refuse, start; a bad file never replaces a good policy
+//	environment.go      what the configuration knows and a policy refers to
+//	document.go         the shape of a file
+//	compile.go          files -> Policy: workspaces, principals, groups; every fault at once
+//	compile_rule.go     rules and access: what they grant, and that they are no wider than they say
+//	compile_match.go    the match part of a rule
+//	glob.go             patterns
+//	condition.go        CEL: checked, bounded and planned at load
+//	condition_reads.go  which claims a condition reads, and whether it binds a tenant
+//	policy.go           the compiled form
+//	index.go            where to look for the rules that can match
+//	suite.go            the policy's own tests
+//	lint.go             what loads, and yet should be mended
+//	versions.go         accepted policies in the ledger
+//
+// Deciding:
+//
+//	decide.go      Policy.Decide: target, denies, allows, then what was asked for
+//	target.go      audience and resource -> workspace and principal, within what the client may ask for
+//	match.go       one rule against one attempt
+//	activation.go  an attempt as CEL sees it
+//	explain.go     the same once more, with everything written down
+package mapping
