@@ -13,30 +13,27 @@ import (
 func eachFile(t *testing.T, f func(path string, text string)) {
 	t.Helper()
 	files := 0
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
+	tree := os.DirFS(root)
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if d.IsDir() {
 			switch name {
 			case ".git", "bin", "data", ".cache": // what .gitignore leaves out
-				return filepath.SkipDir
+				return fs.SkipDir
 			}
 			return nil
 		}
 		if !d.Type().IsRegular() {
 			return nil
 		}
-		text, err := os.ReadFile(path)
+		text, err := fs.ReadFile(tree, name)
 		if err != nil {
 			return err
 		}
 		files++
-		f(filepath.ToSlash(name), string(text))
+		f(name, string(text))
 		return nil
 	})
 	if err != nil {
