@@ -1,0 +1,26 @@
+package oauth
+
+import "net/url"
+
+// Parameters are all parameters of a body, as the decoder sees them.
+func Parameters(body string) (url.Values, error) {
+	all := url.Values{}
+	for body != "" {
+		var name, value string
+		var err error
+		blank := body[0] == '&'
+		if name, value, body, err = cutParameter(body); err != nil {
+			return nil, err
+		}
+		if !blank {
+			all[name] = append(all[name], value)
+		}
+	}
+	return all, nil
+}
+
+// Decodes reports whether the decoder accepts a body.
+func Decodes(body string) bool {
+	_, err := decode(body)
+	return err == nil
+}
