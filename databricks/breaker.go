@@ -1,0 +1,79 @@
+package databricks
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+const (
+	// rejections in a row open a principal's breaker.
+	rejections = 3
+	// openFor is how long it stays open: then one mint tries. It is short, so that what was mended works at once.
+	openFor = time.Second
+)
+
+// breakers keep a principal that Databricks refuses from asking again for every request, and its neighbours out of it.
+// That Databricks is down opens none: the caller is told to wait, and the answer of the first who doesn't is as good
+// as any probe's.
+type breakers struct {
+	byKey sync.Map // breakerKey -> *breaker; as many as there are principals
+}
+
+// breakerKey names what Databricks refuses: a rotated secret starts anew.
+type breakerKey struct {
+	host, applicationID, credential string
+	method                          exchange.Method
+}
+
+type breaker struct {
+	circuit *gobreaker.CircuitBreaker[exchange.Token]
+	last    atomic.Pointer[exchange.Error]
+}
+
+func (b *breakers) of(g *exchange.Grant) *breaker {
+	key := breakerKey{g.Host, g.ApplicationID, g.Credential, g.Method}
+	if found, ok := b.byKey.Load(key); ok {
+		return found.(*breaker)
+	}
+	made, _ := b.byKey.LoadOrStore(key, &breaker{circuit: gobreaker.NewCircuitBreaker[exchange.Token](gobreaker.Settings{
+		MaxRequests:  1,
+		Timeout:      openFor,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= rejections },
+		IsSuccessful: func(err error) bool { return !isRejection(err) },
+		// What says nothing of the principal neither opens nor closes.
+		IsExcluded: func(err error) bool { return err != nil && !isRejection(err) },
+	})})
+	return made.(*breaker)
+}
+
+// run mints unless the breaker is open, when it answers what Databricks said last.
+func (b *breaker) run(mint func() (exchange.Token, error)) (exchange.Token, error) {
+	token, err := b.circuit.Execute(mint)
+	switch {
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		if last := b.last.Load(); last != nil {
+			return exchange.Token{}, last.Because(errHeld{last.Cause})
+		}
+		return exchange.Token{}, unreachable(err)
+	case isRejection(err):
+		b.last.Store(exchange.AsError(err))
+	}
+	return token, err
+}
+
+// errHeld marks an answer that was not asked for again.
+type errHeld struct{ last error }
+
+func (e errHeld) Error() string { return "not asked again, because a moment ago: " + e.last.Error() }
+func (e errHeld) Unwrap() error { return e.last }
+
+func isRejection(err error) bool {
+	var e *exchange.Error
+	return errors.As(err, &e) && e.Reason == exchange.ReasonUpstreamRejected
+}
