@@ -6,11 +6,15 @@ import (
 	"strings"
 )
 
-var posType = reflect.TypeFor[Pos]()
+var (
+	posType  = reflect.TypeFor[Pos]()
+	keysType = reflect.TypeFor[Keys]()
+)
 
 // structInfo is what the tags of a struct say.
 type structInfo struct {
 	pos    int // index of the field Pos, or -1
+	given  int // index of the field Keys, or -1
 	keys   []string
 	fields map[string]field
 }
@@ -24,13 +28,16 @@ func (d *decoder) structInfo(t reflect.Type) *structInfo {
 	if info := d.structs[t]; info != nil {
 		return info
 	}
-	info := &structInfo{pos: -1, fields: map[string]field{}}
+	info := &structInfo{pos: -1, given: -1, fields: map[string]field{}}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag := f.Tag.Get("yaml")
 		if tag == "" {
-			if f.Type == posType && f.Name == "Pos" {
+			switch {
+			case f.Type == posType && f.Name == "Pos":
 				info.pos = i
+			case f.Type == keysType && f.Name == "Keys":
+				info.given = i
 			}
 			continue
 		}
@@ -51,6 +58,11 @@ func (d *decoder) decodeStruct(n *node, p *path, v reflect.Value) bool {
 		v.Field(info.pos).Set(reflect.ValueOf(d.pos(n)))
 	}
 	seen := make([]bool, v.NumField())
+	var given Keys
+	if info.given >= 0 {
+		given = Keys{}
+		v.Field(info.given).Set(reflect.ValueOf(given))
+	}
 	d.eachKey(n, p, func(key, value *node, kp *path) {
 		f, known := info.fields[key.text]
 		if !known {
@@ -58,6 +70,9 @@ func (d *decoder) decodeStruct(n *node, p *path, v reflect.Value) bool {
 			return
 		}
 		seen[f.index] = true
+		if given != nil {
+			given[key.text] = d.pos(key)
+		}
 		d.decode(value, kp, v.Field(f.index))
 	})
 	for _, key := range info.keys {

@@ -8,7 +8,7 @@
 //	chunk.go    a long list at the top is parsed in chunks, so that 100,000 rules need seconds and little memory
 //	node.go     one node of the tree, as a type of the caller's own (Unmarshaler) sees it
 //	decode.go   tree -> Go value: unknown, repeated and missing keys, wrong types
-//	value.go    Value and Map: typed values that remember where they stood, and whether they stood there at all
+//	value.go    Value, Map and Keys: typed values that remember where they stood, and whether they stood there at all
 //	scalar.go   Name, Duration, OneOf: scalars that several files share
 //
 // A struct says what a mapping holds; every key is named by its tag, and nothing else is allowed:

@@ -91,12 +91,23 @@ func (n Node) Path() string { return n.p.String() }
 // Text is a scalar's text, "" for everything else.
 func (n Node) Text() string { return n.n.text }
 
+// Len is how many items a list has (a long one at the top of the file counts as empty), or keys a mapping.
+func (n Node) Len() int {
+	if n.n.kind == Mapping {
+		return len(n.n.items) / 2
+	}
+	return len(n.n.items)
+}
+
 // Decode reads the node into what the pointer leads to. It says whether the value has the right shape; faults are recorded, those
 // of its parts too.
 func (n Node) Decode(into any) bool { return n.d.decodeInto(n.n, n.p, into) }
 
 // Fault records a fault at the node.
 func (n Node) Fault(message, mend string) { n.d.fault(n.n, n.p, message, mend) }
+
+// FaultAt records a fault at a part of the node.
+func (n Node) FaultAt(pos Pos, message, mend string) { n.d.faults.Add(pos, n.Path(), message, mend) }
 
 // Wrong records that another type was wanted ("any, or a list of parties").
 func (n Node) Wrong(wanted string) bool { return n.d.wrong(n.n, n.p, wanted) }

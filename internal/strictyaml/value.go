@@ -27,6 +27,13 @@ func (v *Value[T]) UnmarshalNode(n Node) bool {
 	return true
 }
 
+// Keys are the known keys that a mapping has, faulty values included, and where they stand. A struct's field of this type, named Keys,
+// is filled like Pos.
+type Keys map[string]Pos
+
+// Has says whether the key is there.
+func (k Keys) Has(key string) bool { return !k[key].IsZero() }
+
 // Map is a mapping with keys of the file's own choice, in the file's order.
 type Map[T any] struct {
 	Pos     Pos // where the mapping starts; zero if it is absent

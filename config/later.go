@@ -1,0 +1,107 @@
+package config
+
+import "github.com/lakegate/sts/internal/strictyaml"
+
+// The keys of features that do not exist yet. Each is refused by name, since a key that is quietly ignored is a promise that is
+// quietly broken; values that ask for nothing (false, an empty list) are accepted.
+
+const (
+	messageNotYet = "not available yet: "
+	mendNotYet    = "leave it out"
+)
+
+func (c *checker) notYet(pos strictyaml.Pos, path, feature string) {
+	c.fault(pos, path, messageNotYet+feature, mendNotYet)
+}
+
+// notYetProblem is notYet for the UnmarshalScalar of a closed list of words.
+func notYetProblem(feature string) error {
+	return strictyaml.Problemf(mendNotYet, messageNotYet+"%s", feature)
+}
+
+// wanted is a value that is in the file, and whether it asks for the feature.
+type wanted struct {
+	pos     strictyaml.Pos
+	asks    bool
+	path    string
+	feature string
+}
+
+func (c *checker) refuse(all []wanted) (refused bool) {
+	for _, w := range all {
+		if w.asks {
+			c.notYet(w.pos, w.path, w.feature)
+			refused = true
+		}
+	}
+	return refused
+}
+
+func given(v anything, path, feature string) wanted { return wanted{v.Pos, v.Set(), path, feature} }
+
+func on(v flag, path, feature string) wanted { return wanted{v.Pos, v.V, path, feature} }
+
+type delegationFile struct {
+	Enabled  flag   `yaml:"enabled"`
+	MaxChain number `yaml:"max_chain"`
+}
+
+type leasesFile struct {
+	Enabled     flag     `yaml:"enabled"`
+	MaxLifetime duration `yaml:"max_lifetime"`
+}
+
+type doorFile struct {
+	Enabled           flag                    `yaml:"enabled"`
+	IdentityProviders strictyaml.Value[[]any] `yaml:"identity_providers"`
+	Audience          text                    `yaml:"audience"`
+	Networks          strictyaml.Value[[]any] `yaml:"networks"`
+}
+
+type grpcFile struct {
+	Reflection flag `yaml:"reflection"`
+}
+
+func (c *checker) later(d *document) {
+	c.ownIssuer(d.Issuer, "issuer")
+	proxies := d.Listen.TrustedProxies
+	all := []wanted{
+		given(d.Listen.GRPC, "listen.grpc", "the gRPC entrance"),
+		{proxies.Pos, len(proxies.V) > 0, "listen.trusted_proxies", "client certificates that a proxy forwards"},
+		given(d.Databricks.Federation.PublishDirectory, "databricks.federation.publish_directory", "publishing discovery document and keys as files"),
+		given(d.Store.Redis, "store.redis", "a token cache that replicas share"),
+		given(d.Audit.SigningKeyFile, "audit.signing_key_file", "signed checkpoints of the log"),
+		on(d.Delegation.Enabled, "delegation.enabled", "actor tokens"),
+		on(d.Leases.Enabled, "leases.enabled", "leases for long jobs"),
+		on(d.DatabricksDoor.Enabled, "databricks_door.enabled", "the Databricks-shaped door"),
+		on(d.GRPC.Reflection, "grpc.reflection", "the gRPC entrance"),
+	}
+	if d.Listen.TLS != nil {
+		all = append(all, given(d.Listen.TLS.ClientCAFile, "listen.tls.client_ca_file", "clients that authenticate by certificate"))
+	}
+	c.refuse(all)
+}
+
+// laterProvider says whether the provider is of a kind that is refused, so that nothing else of it needs a check.
+func (c *checker) laterProvider(f *providerFile, path string) bool {
+	c.refuse([]wanted{on(f.SingleUse, path+".single_use", "subject tokens that are accepted once")})
+	return c.refuse([]wanted{
+		given(f.SAML, path+".saml", "SAML assertions as subject tokens"),
+		given(f.Introspection, path+".introspection", "opaque subject tokens"),
+		given(f.AWS, path+".aws", "AWS identities as subject tokens"),
+	})
+}
+
+func (c *checker) laterClient(f *clientFile, path string) {
+	c.refuse([]wanted{
+		on(f.MayAct, path+".may_act", "actor tokens"),
+		on(f.Identity, path+".identity", "signed identities in answers"),
+		given(f.JWKSFile, path+".jwks_file", "clients that authenticate by a signed assertion"),
+		on(f.AudienceTokenEndpoint, path+".audience_token_endpoint", "clients that authenticate by a signed assertion"),
+		given(f.SubjectDN, path+".tls_client_auth_subject_dn", "clients that authenticate by certificate"),
+		given(f.SANDNS, path+".tls_client_auth_san_dns", "clients that authenticate by certificate"),
+		given(f.SANURI, path+".tls_client_auth_san_uri", "clients that authenticate by certificate"),
+		given(f.Limits.PerSubject, path+".limits.per_subject", "limits per subject"),
+		given(f.Limits.PerActor, path+".limits.per_actor", "limits per actor"),
+	})
+}

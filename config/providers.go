@@ -1,0 +1,246 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lakegate/sts/internal/strictyaml"
+)
+
+// Provider is an identity provider whose tokens are accepted, by its name in Config.IdentityProviders.
+type Provider struct {
+	Preset     string   `yaml:"preset,omitempty"` // what filled in the rest: okta, entra, github_actions
+	Issuer     string   `yaml:"issuer"`           // the iss of its tokens, byte for byte
+	Audiences  []string `yaml:"audiences"`        // one must be in the token's aud
+	TokenTypes []string `yaml:"token_types"`      // access_token, id_token, jwt
+	Algorithms []string `yaml:"algorithms"`       // asymmetric ones only
+	JWKSURI    string   `yaml:"jwks_uri,omitempty"`
+	JWKSFile   string   `yaml:"jwks_file,omitempty"` // absolute; without either, keys are found by discovery
+
+	SubjectClaim  map[string]string `yaml:"subject_claim"` // by token type, for all three types
+	GroupsClaim   string            `yaml:"groups_claim"`  // a name, a dotted path, or a JSON pointer
+	GroupsOverage string            `yaml:"groups_overage"`
+	RequireTyp    string            `yaml:"require_typ,omitempty"`
+	ClockSkew     time.Duration     `yaml:"clock_skew"`    // widens nbf and iat, never exp
+	MaxTokenAge   time.Duration     `yaml:"max_token_age"` // since iat
+	JWKSMaxStale  time.Duration     `yaml:"jwks_max_stale"`
+	Shared        bool              `yaml:"shared"` // one issuer for many tenants
+}
+
+const (
+	tokenAccess = "access_token"
+	tokenID     = "id_token"
+	tokenJWT    = "jwt"
+
+	overageDeny = "deny"
+
+	defaultClockSkew    = 30 * time.Second
+	defaultMaxTokenAge  = 24 * time.Hour
+	defaultJWKSMaxStale = 24 * time.Hour
+	maxClockSkew        = 10 * time.Minute
+)
+
+type providerFile struct {
+	Pos           strictyaml.Pos
+	Keys          strictyaml.Keys
+	Preset        strictyaml.Value[preset]       `yaml:"preset"`
+	Issuer        strictyaml.Value[issuerURL]    `yaml:"issuer"`
+	Audiences     list[audienceClaim]            `yaml:"audiences"`
+	TokenTypes    list[tokenType]                `yaml:"token_types"`
+	Algorithms    list[algorithm]                `yaml:"algorithms"`
+	JWKSURI       strictyaml.Value[endpointURL]  `yaml:"jwks_uri"`
+	JWKSFile      text                           `yaml:"jwks_file"`
+	SubjectClaim  strictyaml.Value[subjectClaim] `yaml:"subject_claim"`
+	GroupsClaim   strictyaml.Value[claimPath]    `yaml:"groups_claim"`
+	GroupsOverage text                           `yaml:"groups_overage"`
+	RequireTyp    text                           `yaml:"require_typ"`
+	ClockSkew     duration                       `yaml:"clock_skew"`
+	MaxTokenAge   duration                       `yaml:"max_token_age"`
+	JWKSMaxStale  duration                       `yaml:"jwks_max_stale"`
+	Shared        flag                           `yaml:"shared"`
+	SingleUse     flag                           `yaml:"single_use"`
+	SAML          anything                       `yaml:"saml"`
+	Introspection anything                       `yaml:"introspection"`
+	AWS           anything                       `yaml:"aws"`
+}
+
+func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider {
+	named(c, m, "identity_providers", strictyaml.CheckName)
+	providers := map[string]Provider{}
+	issuers := map[string]string{}
+	for _, e := range m.Entries {
+		f, path := e.Value, "identity_providers."+e.Key
+		if f.Pos.IsZero() {
+			continue // no mapping: that is said already
+		}
+		p := c.provider(&f, path)
+		if first, taken := issuers[p.Issuer]; taken && p.Issuer != "" {
+			c.fault(e.Pos, path, "has the issuer of "+strconv.Quote(first)+" too", "make one provider of them: a person is one identity")
+		} else {
+			issuers[p.Issuer] = e.Key
+		}
+		providers[e.Key] = p
+	}
+	return providers
+}
+
+func (c *checker) provider(f *providerFile, path string) Provider {
+	if c.laterProvider(f, path) {
+		return Provider{}
+	}
+	p := presetProvider(f.Preset.V)
+	if f.Issuer.Set() {
+		p.Issuer = string(f.Issuer.V)
+	}
+	p.Audiences = toStrings(f.Audiences.values())
+	if f.TokenTypes.set() {
+		p.TokenTypes = toStrings(f.TokenTypes.values())
+	}
+	if f.Algorithms.set() {
+		p.Algorithms = toStrings(f.Algorithms.values())
+	}
+	p.JWKSURI, p.JWKSFile = string(f.JWKSURI.V), c.file(f.JWKSFile, path+".jwks_file")
+	if f.JWKSURI.Set() && f.JWKSFile.Set() {
+		c.fault(f.JWKSFile.Pos, path, "both jwks_uri and jwks_file", "keep one")
+	}
+	if f.SubjectClaim.Set() {
+		p.SubjectClaim = f.SubjectClaim.V.byType(p.SubjectClaim)
+	}
+	p.GroupsClaim = string(f.GroupsClaim.Or(claimPath(p.GroupsClaim)))
+	c.overage(f.GroupsOverage, path+".groups_overage")
+	p.RequireTyp = c.filled(f.RequireTyp, path+".require_typ")
+	p.ClockSkew = c.span(f.ClockSkew, path+".clock_skew", p.ClockSkew, 0, maxClockSkew)
+	p.MaxTokenAge = c.span(f.MaxTokenAge, path+".max_token_age", p.MaxTokenAge, time.Second, 0)
+	p.JWKSMaxStale = c.span(f.JWKSMaxStale, path+".jwks_max_stale", p.JWKSMaxStale, time.Second, 0)
+	p.Shared = f.Shared.Or(p.Shared)
+	c.needed(f, path, p)
+	return p
+}
+
+// needed faults the keys that only a preset can leave out, and what contradicts the preset.
+func (c *checker) needed(f *providerFile, path string, p Provider) {
+	if !f.Keys.Has("issuer") && p.Issuer == "" {
+		c.missing(f.Pos, path, "issuer", "add it")
+	}
+	if !f.Keys.Has("audiences") {
+		c.missing(f.Pos, path, "audiences", "add it: what the provider's tokens have in aud when they are meant for us")
+	}
+	if !f.Keys.Has("token_types") && len(p.TokenTypes) == 0 {
+		c.missing(f.Pos, path, "token_types", "add it: access_token, id_token, jwt")
+	}
+	if f.Preset.V == presetGitHubActions && f.Shared.Set() && !f.Shared.V {
+		c.fault(f.Shared.Pos, path+".shared", "GitHub's issuer is everybody's", "leave it out")
+	}
+}
+
+func (c *checker) overage(v text, path string) {
+	switch {
+	case !v.Set() || v.V == overageDeny:
+	case v.V == "graph":
+		c.notYet(v.Pos, path, "asking Microsoft Graph for groups that a token leaves out")
+	default:
+		c.check(v.Pos, path, strictyaml.OneOf(v.V, overageDeny))
+	}
+}
+
+// audienceClaim is a value of aud.
+type audienceClaim string
+
+func (a *audienceClaim) UnmarshalScalar(text string) error {
+	*a = audienceClaim(text)
+	if !isPrintable(text) {
+		return strictyaml.Problemf("write it in printable ASCII without spaces and quotes", "not an audience")
+	}
+	return nil
+}
+
+// isPrintable says whether a text can be shown in an error_description (RFC 6749 §5.2).
+func isPrintable(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' || r == '"' || r == '\\' })
+}
+
+// tokenType is the short name of an RFC 8693 URN.
+type tokenType string
+
+func (t *tokenType) UnmarshalScalar(text string) error {
+	*t = tokenType(text)
+	switch text {
+	case "saml2":
+		return notYetProblem("SAML assertions as subject tokens")
+	case "aws4_request":
+		return notYetProblem("AWS identities as subject tokens")
+	}
+	return strictyaml.OneOf(text, tokenAccess, tokenID, tokenJWT)
+}
+
+// algorithm is an asymmetric JWS algorithm (RFC 7518 §3.1, RFC 8037).
+type algorithm string
+
+func (a *algorithm) UnmarshalScalar(text string) error {
+	*a = algorithm(text)
+	if text == "none" || strings.HasPrefix(text, "HS") {
+		return strictyaml.Problemf("name asymmetric algorithms", "%s proves nothing: the key would be no secret", text)
+	}
+	return strictyaml.OneOf(text, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+}
+
+// subjectClaim is one claim, or one per token type.
+type subjectClaim struct {
+	one  string
+	each subjectClaims
+}
+
+type subjectClaims struct {
+	AccessToken text `yaml:"access_token"`
+	IDToken     text `yaml:"id_token"`
+	JWT         text `yaml:"jwt"`
+}
+
+// UnmarshalNode implements strictyaml.Unmarshaler.
+func (s *subjectClaim) UnmarshalNode(n strictyaml.Node) bool {
+	switch n.Kind() {
+	case strictyaml.Scalar:
+		if n.Text() == "" {
+			n.Fault("an empty claim name", "name a claim, or leave the key out")
+			return false
+		}
+		return n.Decode(&s.one)
+	case strictyaml.Mapping:
+		return n.Decode(&s.each)
+	}
+	return n.Wrong("a claim, or a mapping of token types to claims")
+}
+
+// byType fills in what the file says.
+func (s subjectClaim) byType(otherwise map[string]string) map[string]string {
+	if s.one != "" {
+		return map[string]string{tokenAccess: s.one, tokenID: s.one, tokenJWT: s.one}
+	}
+	return map[string]string{
+		tokenAccess: s.each.AccessToken.Or(otherwise[tokenAccess]),
+		tokenID:     s.each.IDToken.Or(otherwise[tokenID]),
+		tokenJWT:    s.each.JWT.Or(otherwise[tokenJWT]),
+	}
+}
+
+// claimPath is where a claim is: a name, a dotted path, a JSON pointer (RFC 6901), or a name that is a URL.
+type claimPath string
+
+func (p *claimPath) UnmarshalScalar(text string) error {
+	*p = claimPath(text)
+	switch {
+	case text == "":
+		return strictyaml.Problemf("name a claim, or leave the key out", "an empty claim name")
+	case strings.HasPrefix(text, "/"):
+		if strings.Contains(text+"/", "//") {
+			return strictyaml.Problemf("leave the extra slash out", "%q has an empty part", text)
+		}
+		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(text), "~") {
+			return strictyaml.Problemf("write ~0 for ~ and ~1 for / (RFC 6901)", "%q is no JSON pointer", text)
+		}
+	case !strings.Contains(text, "://") && strings.Contains("."+text+".", ".."):
+		return strictyaml.Problemf("leave the extra dot out", "%q has an empty part", text)
+	}
+	return nil
+}
