@@ -1,0 +1,142 @@
+package server_test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeCertificate writes a self-signed pair that is valid for a day of the clock.
+func writeCertificate(t *testing.T, folder string, serial int64, now time.Time) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "sts"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	write := func(name, kind string, bytes []byte) {
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// So that two files of one size differ also where the file system's clock is coarse.
+		if err := os.Chtimes(name, time.Time{}, now.Add(time.Duration(serial)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(certFile, "CERTIFICATE", der)
+	write(keyFile, "PRIVATE KEY", private)
+	return certFile, keyFile
+}
+
+// serial is that of the certificate which a server shows.
+func serial(t *testing.T, addr string) int64 {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it is the certificate that is looked at
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+func TestTLS(t *testing.T) {
+	now := newClock()
+	folder := t.TempDir()
+	c := config(t, &service{})
+	c.Now = now.now
+	c.CertFile, c.KeyFile = writeCertificate(t, folder, 1, now.now())
+	r := start(t, c)
+	addr := strings.TrimPrefix(r.http, "http://")
+
+	t.Run("serves", func(t *testing.T) {
+		r.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true} //nolint:gosec // self-signed
+		answer, body := r.do(t, tokenRequest(t, "https://"+addr))
+		if answer.StatusCode != 200 || answer.ProtoMajor != 2 {
+			t.Errorf("%s %d %s", answer.Proto, answer.StatusCode, body)
+		}
+	})
+	t.Run("A17 plain HTTP is refused, not redirected", func(t *testing.T) {
+		plain, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = plain.Close() }()
+		if _, err := io.WriteString(plain, "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(plain), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusBadRequest || answer.Header.Get("Location") != "" {
+			t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		}
+	})
+	t.Run("TLS 1.1 is refused", func(t *testing.T) {
+		old, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}) //nolint:gosec // that is the test
+		if err == nil {
+			_ = old.Close()
+			t.Error("a handshake of TLS 1.1 succeeded")
+		}
+	})
+	t.Run("a new certificate is used within a second", func(t *testing.T) {
+		writeCertificate(t, folder, 2, now.now())
+		if got := serial(t, addr); got != 1 {
+			t.Errorf("read again at once: %d", got)
+		}
+		now.forward(time.Second)
+		if got := serial(t, addr); got != 2 {
+			t.Errorf("a second later: %d", got)
+		}
+	})
+	t.Run("a bad pair keeps the old, and is told", func(t *testing.T) {
+		if err := os.WriteFile(c.KeyFile, []byte("not a key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now.forward(time.Second)
+		if got := serial(t, addr); got != 2 {
+			t.Errorf("%d is in use", got)
+		}
+		if answer, body := r.get(t, r.admin+"/readyz"); answer.StatusCode != 200 || !strings.Contains(body, `"tls":{"status":"degraded"`) {
+			t.Errorf("%d %s", answer.StatusCode, body)
+		}
+		writeCertificate(t, folder, 3, now.now())
+		now.forward(time.Second)
+		if _, body := r.get(t, r.admin+"/readyz"); !strings.Contains(body, `"tls":{"status":"ok"`) {
+			t.Errorf("mended: %s", body)
+		}
+	})
+	t.Run("an expired certificate is told", func(t *testing.T) {
+		now.forward(48 * time.Hour)
+		if _, body := r.get(t, r.admin+"/readyz"); !strings.Contains(body, "expired") {
+			t.Error(body)
+		}
+	})
+}
