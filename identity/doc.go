@@ -1,0 +1,23 @@
+// Package identity proves who a token speaks of: it is the exchange.Verifier for JSON Web Tokens of any configured
+// OpenID Connect provider.
+//
+// Start at [Pool.Verify] in verify.go. A token that was verified before, as the same type and for the same use, is found
+// by its hash, and only what the clock and the key set may have changed since is looked at. Any other goes this way:
+// read strictly (internal/jwt), choose the provider by the unverified iss among those that are configured, check the
+// signature with that provider's keys and no others, judge what kind of token it is, then the claims.
+//
+//	config.go    Config, Provider, and what is refused in them
+//	pool.go      Pool: New, Prepare and Commit (a reload, all or nothing), Run, Health
+//	verify.go    the way of one token
+//	profile.go   what kind of token it is, whatever it was presented as
+//	claims.go    audience, times, subject, party
+//	groups.go    groups, or the knowledge that we don't know them
+//	refuse.go    what a caller is told
+//	cache.go     what was verified, and until when that holds
+//	keys.go      a provider's keys: when they are fetched, who waits for it, how long they are trusted
+//	fetch.go     where they come from: discovery, a URI, a file
+//	metrics.go   what is counted
+//
+// Each provider has its own keys, HTTP client and flights, so that the trouble of one slows no other. Nothing in a token
+// makes us dial an address: the addresses are those of the configuration and of the discovery documents that it names.
+package identity

@@ -1,0 +1,116 @@
+package identity
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// metrics are what is counted. The label provider is a configured name, or "unknown" where a token led to none.
+type metrics struct {
+	verifications *prometheus.CounterVec
+	fetches       *prometheus.CounterVec
+	hits, misses  prometheus.Counter
+}
+
+const unknownProvider = "unknown"
+
+func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
+	m := &metrics{
+		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sts_identity_verifications_total",
+			Help: "Tokens that were verified, by identity provider and result: ok, or the reason of the refusal.",
+		}, []string{"provider", "result"}),
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sts_jwks_fetches_total",
+			Help: "Fetches of an identity provider's keys, by result: ok or failed.",
+		}, []string{"provider", "result"}),
+		hits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sts_identity_cache_hits_total",
+			Help: "Tokens that were found verified already.",
+		}),
+		misses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sts_identity_cache_misses_total",
+			Help: "Tokens whose signature had to be looked at.",
+		}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.verifications, m.fetches, m.hits, m.misses, newStates(p)} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// accepted is a provider's counter of good tokens, looked up once: it lies on the warm path.
+func (m *metrics) accepted(provider string) prometheus.Counter {
+	return m.verifications.WithLabelValues(provider, "ok")
+}
+
+func (m *metrics) refused(p *provider, err error) {
+	name := unknownProvider
+	if p != nil {
+		name = p.Name
+	}
+	m.verifications.WithLabelValues(name, string(exchange.AsError(err).Reason)).Inc()
+}
+
+func (m *metrics) fetched(provider string, err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.fetches.WithLabelValues(provider, result).Inc()
+}
+
+// forget drops what was counted of a provider that is no longer configured.
+func (m *metrics) forget(provider string) {
+	m.verifications.DeletePartialMatch(prometheus.Labels{"provider": provider})
+	m.fetches.DeletePartialMatch(prometheus.Labels{"provider": provider})
+}
+
+// states tells, when it is asked, how the configured providers' keys are.
+type states struct {
+	pool            *Pool
+	age, keys, skew *prometheus.Desc
+}
+
+var _ prometheus.Collector = (*states)(nil)
+
+func newStates(p *Pool) *states {
+	labels := []string{"provider"}
+	return &states{
+		pool: p,
+		age:  prometheus.NewDesc("sts_jwks_age_seconds", "Since an identity provider's keys were last fetched.", labels, nil),
+		keys: prometheus.NewDesc("sts_jwks_keys", "Keys of an identity provider that are in use; 0 where none are trusted.", labels, nil),
+		skew: prometheus.NewDesc("sts_identity_clock_skew_seconds", "How far an identity provider's clock is ahead of ours, to the second.", labels, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (s *states) Describe(out chan<- *prometheus.Desc) {
+	out <- s.age
+	out <- s.keys
+	out <- s.skew
+}
+
+// Collect implements prometheus.Collector.
+func (s *states) Collect(out chan<- prometheus.Metric) {
+	now := s.pool.now()
+	for _, p := range s.pool.current.Load().providers {
+		keys := 0
+		if set := p.keys.trusted(now); set != nil {
+			keys = len(set.keys)
+		}
+		out <- prometheus.MustNewConstMetric(s.keys, prometheus.GaugeValue, float64(keys), p.Name)
+		if set := p.keys.set.Load(); set != nil {
+			out <- prometheus.MustNewConstMetric(s.age, prometheus.GaugeValue, now.Sub(set.at).Seconds(), p.Name)
+		}
+		if skew := p.keys.skew.Load(); skew != nil {
+			out <- prometheus.MustNewConstMetric(s.skew, prometheus.GaugeValue, skew.Seconds(), p.Name)
+		}
+	}
+}

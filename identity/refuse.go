@@ -1,0 +1,38 @@
+package identity
+
+import (
+	"fmt"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// refuser words what a caller is told of his token. No message holds text of the token: only numbers, and names of the
+// configuration.
+type refuser struct {
+	use      exchange.Use
+	provider *provider // nil until it is known
+}
+
+// refuse makes a refusal of "the subject token " and what is wrong with it.
+func (r *refuser) refuse(reason exchange.Reason, format string, args ...any) error {
+	return exchange.Refuse(exchange.CodeInvalidRequest, r.reason(reason), "the %s token %s", r.use, fmt.Sprintf(format, args...))
+}
+
+// invalid is a refusal for what is wrong with the token itself.
+func (r *refuser) invalid(format string, args ...any) error {
+	return r.refuse(exchange.ReasonSubjectTokenInvalid, format, args...)
+}
+
+// reason gives the actor token's own reasons, of which there are fewer.
+func (r *refuser) reason(reason exchange.Reason) exchange.Reason {
+	if r.use != exchange.UseActor {
+		return reason
+	}
+	switch reason {
+	case exchange.ReasonSubjectTokenInvalid, exchange.ReasonSubjectTokenNotYetValid:
+		return exchange.ReasonActorTokenInvalid
+	case exchange.ReasonSubjectTokenExpired:
+		return exchange.ReasonActorTokenExpired
+	}
+	return reason
+}

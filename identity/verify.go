@@ -1,0 +1,152 @@
+package identity
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/internal/jwt"
+)
+
+// Verify implements exchange.Verifier.
+func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
+	now, current := p.now(), p.current.Load()
+	text := presented.Token.Reveal()
+	sum := sha256.Sum256([]byte(text))
+	key := cacheKey{sum: sum, generation: current.generation, tokenType: typeIndex(presented.Type), actor: use == exchange.UseActor}
+	if found, ok := p.verified.get(key); ok && found.holds(now) {
+		p.metrics.hits.Inc()
+		found.provider.accepted.Inc()
+		return found.identity, nil
+	}
+	p.metrics.misses.Inc()
+
+	t := &trial{refuser: refuser{use: use}, now: now, declared: presented.Type, sum: sum}
+	made, err := t.run(ctx, current, text)
+	if err != nil {
+		p.metrics.refused(t.provider, err)
+		return nil, err
+	}
+	p.verified.set(key, made)
+	made.provider.accepted.Inc()
+	return made.identity, nil
+}
+
+// trial is the verification of one token, filled step by step.
+type trial struct {
+	refuser
+	now      time.Time
+	declared exchange.TokenType
+	sum      [sha256.Size]byte
+	token    *jwt.Token
+	key      *key
+}
+
+// run is the whole way of a token that wasn't verified before.
+func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, error) {
+	var err error
+	if t.token, err = jwt.Parse(text); err != nil {
+		return nil, t.invalid("%s", err)
+	}
+	if err := t.choose(s); err != nil {
+		return nil, err
+	}
+	if err := t.checkType(); err != nil {
+		return nil, err
+	}
+	if err := t.checkSignature(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.checkProfile(); err != nil {
+		return nil, err
+	}
+	if err := t.checkAudience(); err != nil {
+		return nil, err
+	}
+	span, err := t.checkTimes()
+	if err != nil {
+		return nil, err
+	}
+	identity, err := t.identity()
+	if err != nil {
+		return nil, err
+	}
+	identity.IssuedAt, identity.Expiry = span.issued, span.expiry
+	return &entry{identity: identity, span: span, key: t.key, provider: t.provider, payload: t.token.PayloadBytes()}, nil
+}
+
+// choose finds the provider. The iss is not to be trusted yet, and only chooses among those that are configured.
+func (t *trial) choose(s *snapshot) error {
+	issuer, ok := t.token.Claims["iss"].(string)
+	if !ok || issuer == "" {
+		return t.invalid("has no iss, or one that is not a string")
+	}
+	if t.provider = s.byIssuer[issuer]; t.provider != nil {
+		return nil
+	}
+	for _, p := range s.providers {
+		if strings.EqualFold(strings.TrimSuffix(p.Issuer, "/"), strings.TrimSuffix(issuer, "/")) {
+			return t.refuse(exchange.ReasonIssuerUnknown,
+				"has an iss that differs from the issuer of the identity provider %s by letter case or a trailing slash alone; they must be equal byte for byte", p.Name)
+		}
+	}
+	return t.refuse(exchange.ReasonIssuerUnknown, "has an iss that no configured identity provider has; add the provider to identity_providers, or present a token of one that is there")
+}
+
+// checkType refuses a type that the provider's tokens may not be presented as.
+func (t *trial) checkType() error {
+	if slices.Contains(t.provider.TokenTypes, t.declared) {
+		return nil
+	}
+	return t.refuse(exchange.ReasonTokenTypeUnsupported,
+		"was presented as a type that is not among the token_types of the identity provider %s; present it as one of those", t.provider.Name)
+}
+
+// checkSignature finds the provider's key that signed the token. If none did, and the keys may be out of date, it has
+// them fetched once and looks again.
+func (t *trial) checkSignature(ctx context.Context) error {
+	header, keys := t.token.Header, t.provider.keys
+	if !slices.Contains(t.provider.Algorithms, header.Algorithm) {
+		return t.invalid("is signed by an algorithm that is not among the algorithms of the identity provider %s", t.provider.Name)
+	}
+	var fit []*key
+	for attempt := range 2 {
+		if attempt == 1 {
+			if err := keys.ask(ctx, t.now); err != nil {
+				return t.unavailable(err)
+			}
+		}
+		fit = keys.trusted(t.now).candidates(header)
+		for _, k := range fit {
+			if k.Verify(t.token) == nil {
+				t.key = k
+				return nil
+			}
+		}
+		if len(fit) > 0 && header.KeyID != "" {
+			break // its key is here, and didn't sign it
+		}
+	}
+	switch {
+	case len(fit) > 0:
+		return t.invalid("%s", jwt.ErrSignature)
+	case header.KeyID == "":
+		return t.invalid("names no key (kid), and the identity provider %s publishes none for its algorithm", t.provider.Name)
+	}
+	return t.invalid("names a key (kid) that the identity provider %s does not publish for its algorithm", t.provider.Name)
+}
+
+// unavailable turns the keys' trouble into an answer.
+func (t *trial) unavailable(err error) error {
+	var u *unavailable
+	if !errors.As(err, &u) {
+		return err // the caller's own deadline
+	}
+	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable,
+		"the keys of the identity provider %s can't be had at the moment, so its tokens can't be verified; ask again shortly", t.provider.Name).
+		After(u.retry).Because(u)
+}
