@@ -91,18 +91,18 @@ func probe(name string) error {
 
 var errIsFolder = errors.New("is a folder")
 
-// unreadable faults a file that can't be read, in words of ours: the system's name the absolute path and no remedy.
+// unreadable faults a file that can't be read. It doesn't repeat the path: somebody may have written the secret itself there.
 func (c *checker) unreadable(v text, path string, err error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist):
-		c.fault(v.Pos, path, "there is no file "+strconv.Quote(v.V), "make it, or mend the path; relative paths start at this file's folder")
+		c.fault(v.Pos, path, "there is no such file", "make it, or mend the path; relative paths start at this file's folder")
 	case errors.Is(err, fs.ErrPermission):
-		c.fault(v.Pos, path, "the file "+strconv.Quote(v.V)+" must not be read by us", "let the service's user read it")
+		c.fault(v.Pos, path, "the file must not be read by us", "let the service's user read it")
 	case errors.Is(err, errIsFolder):
-		c.fault(v.Pos, path, strconv.Quote(v.V)+" is a folder", "name a file in it")
+		c.fault(v.Pos, path, "a folder", "name a file in it")
 	default:
-		c.fault(v.Pos, path, "the file "+strconv.Quote(v.V)+" can't be read", "mend the path, or the file")
+		c.fault(v.Pos, path, "the file can't be read", "mend the path, or the file")
 	}
 }
 

@@ -120,13 +120,14 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 
 // needed faults the keys that only a preset can leave out, and what contradicts the preset.
 func (c *checker) needed(f *providerFile, path string, p Provider) {
-	if !f.Keys.Has("issuer") && p.Issuer == "" {
+	unknown := f.Keys.Has("preset") && !f.Preset.Set() // what it would have filled in isn't missing
+	if !unknown && !f.Keys.Has("issuer") && p.Issuer == "" {
 		c.missing(f.Pos, path, "issuer", "add it")
 	}
 	if !f.Keys.Has("audiences") {
 		c.missing(f.Pos, path, "audiences", "add it: what the provider's tokens have in aud when they are meant for us")
 	}
-	if !f.Keys.Has("token_types") && len(p.TokenTypes) == 0 {
+	if !unknown && !f.Keys.Has("token_types") && len(p.TokenTypes) == 0 {
 		c.missing(f.Pos, path, "token_types", "add it: access_token, id_token, jwt")
 	}
 	if f.Preset.V == presetGitHubActions && f.Shared.Set() && !f.Shared.V {

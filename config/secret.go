@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/lakegate/sts/internal/strictyaml"
@@ -75,7 +74,7 @@ func (c *checker) secretFile(v text, path string) Secret {
 func (c *checker) secretEnv(v text, path string) Secret {
 	value, ok := os.LookupEnv(v.V)
 	if !ok {
-		c.fault(v.Pos, path, "there is no environment variable "+strconv.Quote(v.V), "set it, or mend its name")
+		c.fault(v.Pos, path, "there is no environment variable of that name", "set it, or mend its name")
 	} else {
 		value = trimNewline(value)
 		c.secretValue(v, path, value)
