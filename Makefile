@@ -18,8 +18,8 @@ LONG_PACKAGES := $(TEST_PACKAGES)
 
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
-GOTEST := CGO_ENABLED=1 go test -json -race -count=1
-TESTSUM := go run ./scripts/testsum
+GOTEST := go test -json -race -count=1
+TESTSUM := CGO_ENABLED=1 go run ./scripts/testsum
 LINT := go tool -modfile=tools/lint/go.mod golangci-lint
 BUF := go tool -modfile=tools/buf/go.mod buf
 VULN := go tool -modfile=tools/vuln/go.mod govulncheck
