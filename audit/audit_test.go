@@ -36,12 +36,12 @@ func (c *clock) Add(d time.Duration) {
 }
 
 // counter is randomness that can be foretold.
-type counter struct{ n byte }
+type counter struct{ n uint32 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	c.n++
 	for i := range p {
-		p[i] = c.n
+		p[i] = byte(c.n >> (8 * (i % 4)))
 	}
 	return len(p), nil
 }

@@ -152,6 +152,7 @@ func dropOld(directory string, deadline time.Time) (dropped int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	deadline = deadline.Truncate(time.Second) // as the starts in names are
 	for i := range len(names) - 1 {
 		if next := names[i+1]; next.replica == names[i].replica && next.started.Before(deadline) {
 			if removeErr := os.Remove(names[i].path); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {

@@ -116,7 +116,8 @@ type Log struct {
 	fault  fault
 
 	stop, stopped chan struct{}
-	sweepAfter    time.Time // only the ticking goroutine reads it
+	ticks         sync.Mutex // one tick at a time
+	sweepAfter    time.Time
 }
 
 var _ exchange.Recorder = (*Log)(nil)

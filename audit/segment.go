@@ -25,10 +25,11 @@ type segment struct {
 	// written is the length of the whole records in the file.
 	written atomic.Int64
 
-	disk    sync.Mutex // held during an fsync, so that those who wait meanwhile share the next
-	durable int64      // the length that is on disk
-	lost    error      // the fsync that failed
-	failed  atomic.Bool
+	disk    sync.Mutex    // guards what follows; nobody holds it during an fsync
+	syncing chan struct{} // closed when the fsync that is under way ends; nil if none is
+	durable int64         // the length that is on disk
+	lost    error         // the fsync that failed
+	failed  atomic.Bool   // lost is set
 }
 
 var errLost = errors.New("an earlier fsync of this file failed")
@@ -46,11 +47,17 @@ func (s *segment) append(records []byte) error {
 	return nil
 }
 
-// sync returns when everything up to end is on disk. It syncs all that is written by then, so that of those who wait
-// together one works for all.
+// sync returns when everything up to end is on disk. One of those who wait works for all: an fsync covers what is
+// written when it begins, and whoever came later shares the next.
 func (s *segment) sync(end int64, observe func(func() error) error) error {
 	s.disk.Lock()
 	defer s.disk.Unlock()
+	for s.durable < end && s.lost == nil && s.syncing != nil {
+		under := s.syncing
+		s.disk.Unlock()
+		<-under
+		s.disk.Lock()
+	}
 	if s.durable >= end {
 		return nil
 	}
@@ -59,8 +66,14 @@ func (s *segment) sync(end int64, observe func(func() error) error) error {
 		// would prove nothing.
 		return s.lost
 	}
-	written := s.written.Load()
-	if err := observe(s.file.Sync); err != nil {
+	s.syncing = make(chan struct{})
+	written, fsync := s.written.Load(), s.file.Sync
+	s.disk.Unlock()
+	err := observe(fsync)
+	s.disk.Lock()
+	close(s.syncing)
+	s.syncing = nil
+	if err != nil {
 		s.lost = fmt.Errorf("%w: %w", errLost, err)
 		s.failed.Store(true)
 		return s.lost

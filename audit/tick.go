@@ -25,6 +25,8 @@ func (l *Log) run() {
 
 // tick writes the summaries whose second is over, puts the log on disk, brings a failed log back, and drops old files.
 func (l *Log) tick() {
+	l.ticks.Lock()
+	defer l.ticks.Unlock()
 	now := l.c.Now()
 	l.flush(now)
 	if s := l.current(); s != nil {
