@@ -48,7 +48,7 @@ const (
 // Each case replaces one part of small; want is every fault, "sts.yaml:" before each left out.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
-		{"unknown key", "policy: {", "log: {levle: info}\npolicy: {", `15:7: log: unknown key "levle"; did you mean "level"?`},
+		{"unknown key", "policy: {", "log: {levl: info}\npolicy: {", `15:7: log: unknown key "levl"; did you mean "level"?`},
 		{"missing sections", "policy: {files: [policy.yaml]}", "", `1:1: missing key "policy"; add it`},
 		{"wrong type", "audiences: [prod]", "audiences: prod", `11:16: clients.kong.audiences: wanted a list, found a text`},
 

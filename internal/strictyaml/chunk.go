@@ -52,7 +52,7 @@ func parseLong(text string, cfg Config) (root *node, ok bool, err error) {
 		}
 		value.kind = Sequence
 		value.long = &longSequence{maxDepth: cfg.MaxDepth, chunks: cut(text[l.start:l.end], l, cfg.longList/chunksOfList)}
-		value.line, value.col = int32(l.keyLine+1), int32(l.indent+1)
+		value.line, value.col = l.keyLine+1, l.indent+1
 	}
 	return root, true, nil
 }
@@ -63,7 +63,7 @@ func (n *node) valueAt(line int) *node {
 		return nil
 	}
 	for i := 0; i+1 < len(n.items); i += 2 {
-		if int(n.items[i].line) == line {
+		if n.items[i].line == line {
 			return n.items[i+1]
 		}
 	}
@@ -148,14 +148,14 @@ func (c chunk) parse(maxDepth int) ([]*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	root.shift(int32(c.before))
+	root.shift(c.before)
 	if root.kind != Sequence {
-		return nil, &refusal{int(root.line) - c.before, int(root.col), "not valid YAML: an item of the list reaches over its dash", mendSyntax}
+		return nil, &refusal{root.line - c.before, root.col, "not valid YAML: an item of the list reaches over its dash", mendSyntax}
 	}
 	return root.items, nil
 }
 
-func (n *node) shift(lines int32) {
+func (n *node) shift(lines int) {
 	n.line += lines
 	for _, item := range n.items {
 		item.shift(lines)

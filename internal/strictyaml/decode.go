@@ -44,7 +44,7 @@ type decoder struct {
 	structs map[reflect.Type]*structInfo
 }
 
-func (d *decoder) pos(n *node) Pos { return Pos{File: d.file, Line: int(n.line), Column: int(n.col)} }
+func (d *decoder) pos(n *node) Pos { return Pos{File: d.file, Line: n.line, Column: n.col} }
 
 func (d *decoder) fault(n *node, p *path, message, mend string) {
 	d.faults.Add(d.pos(n), p.String(), message, mend)

@@ -89,7 +89,7 @@ func (d *decoder) eachKey(n *node, p *path, visit func(key, value *node, p *path
 	for i := 0; i+1 < len(n.items); i += 2 {
 		key, value := n.items[i], n.items[i+1]
 		if before := first[key.text]; before != nil {
-			d.fault(key, p, "repeated key "+strconv.Quote(key.text), "it stands on line "+strconv.Itoa(int(before.line))+" already: keep one")
+			d.fault(key, p, "repeated key "+strconv.Quote(key.text), "it stands on line "+strconv.Itoa(before.line)+" already: keep one")
 			continue
 		}
 		first[key.text] = key

@@ -36,7 +36,7 @@ const (
 type node struct {
 	kind      Kind
 	scalar    scalarKind
-	line, col int32
+	line, col int
 	text      string        // of a scalar
 	items     []*node       // of a sequence; of a mapping, key and value in turn
 	long      *longSequence // instead of the items of a long sequence

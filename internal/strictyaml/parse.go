@@ -152,7 +152,7 @@ func convert(n ast.Node, depth int) (*node, error) {
 	if depth < 0 {
 		return nil, tooDeep(t)
 	}
-	out := &node{line: int32(t.Position.Line), col: int32(t.Position.Column)}
+	out := &node{line: t.Position.Line, col: t.Position.Column}
 	switch n := n.(type) {
 	case *ast.NullNode:
 		out.kind = Null
@@ -204,7 +204,7 @@ func convertMapping(values []*ast.MappingValueNode, out *node, depth int, flow b
 		if err != nil {
 			return err
 		}
-		if key.kind != Scalar || pair.Start.Position.Line != int(key.line) {
+		if key.kind != Scalar || pair.Start.Position.Line != key.line {
 			return refuse(pair.Key.GetToken(), "a key that is no text on one line with its colon", "write key: value")
 		}
 		if i == 0 && !flow {
