@@ -91,7 +91,7 @@ func TestAnswers(t *testing.T) {
 			m, _ := newMinter(t, nil)
 			g := grant(w.URL, exchange.MethodFederation)
 			g.Details = test.details
-			check(t, m, g, exchange.CodeUpstream, test.want)
+			_ = check(t, m, g, exchange.CodeUpstream, test.want)
 		})
 	}
 }
@@ -233,5 +233,5 @@ func TestNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, _ := newMinter(t, nil)
-	check(t, m, grant(host, exchange.MethodFederation), exchange.CodeUnavailable, exchange.ReasonUpstreamUnavailable)
+	_ = check(t, m, grant(host, exchange.MethodFederation), exchange.CodeUnavailable, exchange.ReasonUpstreamUnavailable)
 }

@@ -145,7 +145,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(header, 10, 63); err == nil {
 		wait = maxRetry
 		if seconds < uint64(maxRetry/time.Second) {
-			wait = time.Duration(seconds) * time.Second //nolint:gosec // less than maxRetry
+			wait = time.Duration(seconds) * time.Second
 		}
 	} else if date, err := http.ParseTime(header); err == nil {
 		wait = date.Sub(now).Round(time.Second)

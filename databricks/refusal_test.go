@@ -220,17 +220,17 @@ func TestOutageOpensNoBreaker(t *testing.T) {
 	m, _ := newMinter(t, nil)
 	g := grant(w.URL, exchange.MethodFederation)
 	for range 10 {
-		check(t, m, g, exchange.CodeUnavailable, exchange.ReasonUpstreamUnavailable)
+		_ = check(t, m, g, exchange.CodeUnavailable, exchange.ReasonUpstreamUnavailable)
 	}
 	down = false
-	check(t, m, g, "", "")
+	_ = check(t, m, g, "", "")
 }
 
 func TestRejectionRaisesAnAlarm(t *testing.T) {
 	w := serve(t, says(401, `{"error":"invalid_client"}`))
 	var log bytes.Buffer
 	m, _ := newMinter(t, func(c *databricks.Config) { c.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
-	check(t, m, grant(w.URL, exchange.MethodClientSecret), exchange.CodeUpstream, exchange.ReasonUpstreamRejected)
+	_ = check(t, m, grant(w.URL, exchange.MethodClientSecret), exchange.CodeUpstream, exchange.ReasonUpstreamRejected)
 	var line struct {
 		Level, Principal, Reason string
 	}
