@@ -13,6 +13,15 @@ const (
 type longSequence struct {
 	maxDepth int
 	chunks   []chunk
+	items    int
+}
+
+// count is how many items a sequence has.
+func (n *node) count() int {
+	if n.long != nil {
+		return n.long.items
+	}
+	return len(n.items)
 }
 
 // chunk is the text of some items, how many lines stand before it, and the index of its first item.
@@ -51,7 +60,8 @@ func parseLong(text string, cfg Config) (root *node, ok bool, err error) {
 			return nil, false, nil // not the plain key that it looked like
 		}
 		value.kind = Sequence
-		value.long = &longSequence{maxDepth: cfg.MaxDepth, chunks: cut(text[l.start:l.end], l, cfg.longList/chunksOfList)}
+		chunks, items := cut(text[l.start:l.end], l, cfg.longList/chunksOfList)
+		value.long = &longSequence{maxDepth: cfg.MaxDepth, chunks: chunks, items: items}
 		value.line, value.col = l.keyLine+1, l.indent+1
 	}
 	return root, true, nil
@@ -118,11 +128,10 @@ func isPlainKey(s string) bool {
 	return ok && key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz_") == "" && (after == "" || after[0] == '#')
 }
 
-// cut makes chunks of whole items.
-func cut(text string, l list, size int) []chunk {
-	var chunks []chunk
+// cut makes chunks of whole items, and counts these.
+func cut(text string, l list, size int) (chunks []chunk, items int) {
 	dash := strings.Repeat(" ", l.indent) + "-"
-	c, start, items := chunk{before: l.keyLine}, 0, 0
+	c, start := chunk{before: l.keyLine}, 0
 	for at, line := 0, l.keyLine; at < len(text); line++ {
 		next := len(text)
 		if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
@@ -139,7 +148,7 @@ func cut(text string, l list, size int) []chunk {
 		at = next
 	}
 	c.text = text[start:]
-	return append(chunks, c)
+	return append(chunks, c), items
 }
 
 // parse gives the items of a chunk, their lines counted in the whole file.

@@ -128,7 +128,7 @@ func (d *decoder) decodeSlice(n *node, p *path, v reflect.Value) bool {
 	if n.kind != Sequence {
 		return d.wrong(n, p, "a list")
 	}
-	list := reflect.MakeSlice(v.Type(), 0, len(n.items))
+	list := reflect.MakeSlice(v.Type(), 0, n.count())
 	d.eachItem(n, p, func(item *node, p *path) {
 		element := reflect.New(v.Type().Elem()).Elem()
 		if d.decode(item, p, element) {

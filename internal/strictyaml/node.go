@@ -91,12 +91,12 @@ func (n Node) Path() string { return n.p.String() }
 // Text is a scalar's text, "" for everything else.
 func (n Node) Text() string { return n.n.text }
 
-// Len is how many items a list has (a long one at the top of the file counts as empty), or keys a mapping.
+// Len is how many items a list has, or keys a mapping.
 func (n Node) Len() int {
 	if n.n.kind == Mapping {
 		return len(n.n.items) / 2
 	}
-	return len(n.n.items)
+	return n.n.count()
 }
 
 // Decode reads the node into what the pointer leads to. It says whether the value has the right shape; faults are recorded, those
