@@ -186,7 +186,7 @@ func TestTransport(t *testing.T) {
 		answer http.HandlerFunc
 		code   exchange.Code
 		reason exchange.Reason
-	}{
+	}{ // those called slow get a time-out of 100 ms
 		{"slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, code, reason},
 		{"slow body", func(w http.ResponseWriter, r *http.Request) {
 			says(200, good[:30])(w, r)
@@ -214,7 +214,11 @@ func TestTransport(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := serve(t, test.answer)
-			m, _ := newMinter(t, func(c *databricks.Config) { c.Timeout = 150 * time.Millisecond })
+			m, _ := newMinter(t, func(c *databricks.Config) {
+				if strings.HasPrefix(test.name, "slow") {
+					c.Timeout = 100 * time.Millisecond
+				}
+			})
 			e := check(t, m, grant(w.URL, exchange.MethodFederation), test.code, test.reason)
 			if test.code == exchange.CodeUnavailable && e.RetryAfter <= 0 {
 				t.Error("does not say when to come back")
