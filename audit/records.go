@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lakegate/sts/exchange"
@@ -97,8 +98,19 @@ func (e *encoder) target(t *exchange.Target) {
 	e.open("target")
 	e.clipped("workspace", t.Workspace)
 	e.clipped("principal", t.Principal)
-	e.clipped("resource", t.Resource)
+	e.clipped("resource", origin(t.Resource))
 	e.close()
+}
+
+// origin is a URL without its path and query, which policy may not know and in which anything may stand.
+func origin(url string) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	host, _, _ = strings.Cut(host, "?")
+	if host == "" {
+		return ""
+	}
+	return scheme + "://" + host
 }
 
 func (e *encoder) grant(g *exchange.Grant) {

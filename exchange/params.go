@@ -111,12 +111,31 @@ func parseTarget(audiences, resources []string) (t Target, err *Error) {
 	if err != nil {
 		return t, err
 	}
-	t.Workspace, t.Principal, _ = strings.Cut(audience, "/")
-	if strings.HasSuffix(audience, "/") {
-		return t, Refuse(CodeInvalidTarget, ReasonTargetUnknown, "audience must be a workspace or workspace/principal")
+	var named bool
+	t.Workspace, t.Principal, named = strings.Cut(audience, "/")
+	if audience != "" && (!isName(t.Workspace) || named && !isName(t.Principal)) {
+		// What is no name is never kept: it may be a token that was put into the wrong parameter.
+		return Target{}, Refuse(CodeInvalidTarget, ReasonTargetUnknown, "audience must be a workspace or workspace/principal, in the names of the policy")
 	}
 	t.Resource, err = parseSingle("resource", resources, normalizeResource)
 	return t, err
+}
+
+// maxName bounds the names of workspaces and principals.
+const maxName = 128
+
+// isName reports whether text can be the name of a workspace or a principal: [a-z0-9][a-z0-9._-]*.
+func isName(text string) bool {
+	if text == "" || len(text) > maxName {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		if letter := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'; !letter && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return true
 }
 
 // parseSingle takes the one value that all of a parameter's values come to. RFC 8693 §2.1 lets several through; one

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -215,11 +214,12 @@ func (s *Service) record(ctx context.Context, a *Attempt) (Answer, error) {
 	}, nil
 }
 
-// logFailure tells our own log what the caller is not told. A denial is the record's business, not the log's.
+// logFailure tells our own log what the caller is not told. Who is denied, limited or gone is the record's business: a
+// flood of those must not become a flood of alarms.
 func (s *Service) logFailure(ctx context.Context, a *Attempt) {
-	level := slog.LevelDebug
-	if a.Outcome() == OutcomeFailed && !errors.Is(a.Err, context.Canceled) {
-		level = slog.LevelError
+	level := slog.LevelError
+	if a.Outcome() == OutcomeDenied || a.Err.Code == CodeDeadline || a.Err.Reason == ReasonOverloaded {
+		level = slog.LevelDebug
 	}
 	s.log.Log(ctx, level, "exchange "+string(a.Outcome()), "decision_id", a.ID, "client", a.Call.Client.ID, "reason", string(a.Err.Reason), "error", a.Err)
 }

@@ -57,9 +57,12 @@ func forwardedFor(lines []string) string {
 	return ""
 }
 
-// printable is text cut to what a record may hold: printable ASCII, of bounded length.
+// printable is text as a record may hold it: printable ASCII. What is too long is left out whole: it is no id, and may be a
+// token that a gateway put there by mistake.
 func printable(text string) string {
-	text = text[:min(len(text), maxClaim)]
+	if len(text) > maxClaim {
+		return ""
+	}
 	return strings.Map(func(c rune) rune {
 		if c < 0x20 || c > 0x7e {
 			return '?'
