@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"github.com/tink-crypto/tink-go/v2/tink"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/lakegate/sts/admission"
+	"github.com/lakegate/sts/audit"
+	"github.com/lakegate/sts/config"
+	"github.com/lakegate/sts/databricks"
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity"
+	"github.com/lakegate/sts/issuer"
+	"github.com/lakegate/sts/mapping"
+	"github.com/lakegate/sts/server"
+	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/store"
+)
+
+// stopTime is how long what is under way may take once the service was told to end; the server takes its own ten seconds
+// of it first.
+const stopTime = 10 * time.Second
+
+func serveCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the service until it is told to end",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return found(serve(cmd.Context(), path, cmd.ErrOrStderr()))
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+// serve is the whole service: made, announced, run, and taken down in the reverse order.
+func serve(ctx context.Context, path string, stderr io.Writer) error {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	s := &service{log: newLog(stderr, cfg.Log.Level, cfg.Log.Format), metrics: newMetrics()}
+	defer s.close()
+	if err := s.build(ctx, path, cfg); err != nil {
+		return err
+	}
+	addresses, err := s.server.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening",
+		"http", addresses.HTTP.String(), "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
+
+	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run} {
+		s.background(run)
+	}
+	return s.server.Serve(ctx)
+}
+
+// service holds the parts that have a life of their own.
+type service struct {
+	log     *slog.Logger
+	metrics *prometheus.Registry
+
+	issuer   *issuer.Issuer
+	identity *identity.Pool
+	policy   *mapping.Engine
+	reload   *reloader
+	server   *server.Server
+
+	closers []func(context.Context) error // in the order in which they were opened
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	working context.Context
+}
+
+// build makes every part, each from what it needs of those before it.
+func (s *service) build(ctx context.Context, path string, cfg *config.Config) error {
+	s.working, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+
+	aead, err := openKeyset(cfg)
+	if err != nil {
+		return err
+	}
+	ledger, err := store.OpenSQLite(ctx, store.SQLiteConfig{Path: cfg.Database.SQLite, Now: now})
+	if err != nil {
+		return err
+	}
+	s.onClose(func(context.Context) error { return ledger.Close() })
+
+	record, err := audit.Open(audit.Config{
+		Directory: cfg.Audit.Directory, Replica: replica(), Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention,
+		RecordClaims: cfg.Audit.RecordClaims, Now: now, Log: s.log, Metrics: s.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(record.Close)
+
+	s.issuer, err = issuer.New(ctx, issuer.Config{
+		Ledger: ledger, Recorder: record, AEAD: aead, Log: s.log, Now: now,
+		PublishAhead: cfg.Databricks.Federation.PublishAhead, Rotation: cfg.Databricks.Federation.KeyRotation,
+	})
+	if err != nil {
+		return err
+	}
+	minter, err := databricks.New(databricks.Config{Settings: mintingOf(cfg), Signer: s.issuer, Now: now, Log: s.log, Metrics: s.metrics})
+	if err != nil {
+		return err
+	}
+	tokens, err := store.NewTokens(store.TokensConfig{
+		Minter: minter, Recorder: record, AEAD: aead, Log: s.log, Metrics: s.metrics, Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(tokens.Close)
+
+	if s.policy, err = s.startPolicy(ctx, cfg, ledger, record); err != nil {
+		return err
+	}
+	s.identity, err = identity.New(identity.Config{Providers: providersOf(cfg), Now: now, Log: s.log, Metrics: s.metrics})
+	if err != nil {
+		return err
+	}
+	registered, err := clients.Prepare(registrationsOf(cfg))
+	if err != nil {
+		return err
+	}
+	registry := clients.New()
+	registry.Commit(registered)
+	gate, err := admission.New(admission.Config{Rate: cfg.Limits.Global.PerSecond(), Now: now, Metrics: s.metrics})
+	if err != nil {
+		return err
+	}
+	exchanges, err := exchange.New(exchange.Config{
+		Gate: gate, Verifier: underTest(s.identity), Policy: s.policy, Tokens: tokens, Recorder: record,
+		Now: now, Random: rand.Reader, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.reload = &reloader{
+		path: path, cfg: cfg, policy: s.policy, identity: s.identity, clients: registry, minter: minter, recorder: record, log: s.log,
+	}
+	return s.buildServer(ctx, cfg, exchanges, registry, []server.Part{
+		{Name: "audit", Check: record.Health},
+		{Name: "configuration", Check: s.reload.health},
+		{Name: "identity_providers", Check: s.identity.Health},
+		{Name: "ledger", Check: ledger.Health},
+		{Name: "policy", Check: s.policy.Health},
+		{Name: "signing_keys", Check: s.issuer.Health},
+	})
+}
+
+func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger exchange.Ledger, record exchange.Recorder) (*mapping.Engine, error) {
+	engine, err := mapping.NewEngine(mapping.Config{
+		Ledger: ledger, Recorder: record, Now: now, Random: rand.Reader, Log: s.log, Metrics: s.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	files, err := readPolicy(cfg.Policy.Files)
+	if err != nil {
+		return nil, err
+	}
+	return engine, engine.Start(ctx, files, environmentOf(cfg))
+}
+
+func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, parts []server.Part) error {
+	c := server.Config{
+		HTTP: cfg.Listen.HTTP, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext,
+		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
+		Exchanger: exchanges, Clients: registry, Parts: parts,
+		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, SampleRatio: cfg.Telemetry.SampleRatio,
+	}
+	if tls := cfg.Listen.TLS; tls != nil {
+		c.CertFile, c.KeyFile = tls.CertFile, tls.KeyFile
+	}
+	if endpoint := cfg.Telemetry.OTLPEndpoint; endpoint != "" {
+		var tracing *sdktrace.TracerProvider
+		tracing, err := newTracing(ctx, endpoint)
+		if err != nil {
+			return err
+		}
+		s.onClose(tracing.Shutdown)
+		c.Tracing = tracing
+	}
+	var err error
+	s.server, err = server.New(c)
+	return err
+}
+
+// openKeyset opens the keyset that is configured, or the one that belongs to the embedded ledger.
+func openKeyset(cfg *config.Config) (tink.AEAD, error) {
+	if cfg.Store.KeysetFile != "" {
+		return store.OpenKeyset(cfg.Store.KeysetFile)
+	}
+	return store.KeysetBeside(cfg.Database.SQLite)
+}
+
+func (s *service) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
+
+// background runs f until the service is taken down.
+func (s *service) background(f func(context.Context)) {
+	s.running.Go(func() { f(s.working) })
+}
+
+// close takes the service down: first what works in the background, then each part before those that it stands on, so
+// that a mint under way is finished and recorded before the log is closed.
+func (s *service) close() {
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	s.running.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i](ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.log.Error("taking the service down", "error", err)
+	}
+}
+
+// replica names this process's part of the audit log: the host's name, in the characters that a name may have.
+func replica() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "sts"
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.', r == '_':
+			return r
+		}
+		return '-'
+	}, host)
+}
+
+// configFlag is the flag of all commands that read the configuration.
+func configFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "config", "", "the configuration file")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(fmt.Sprintf("marking a flag that was just made: %v", err))
+	}
+}

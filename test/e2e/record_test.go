@@ -1,0 +1,167 @@
+package e2e_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+const (
+	tenMinutes  = 10 * time.Minute
+	quarterHour = 15 * time.Minute
+)
+
+// record is a record of the audit log, of any type, as far as tests look at it.
+type record struct {
+	Type     string    `json:"type"`
+	ID       string    `json:"id"`
+	Time     time.Time `json:"time"`
+	Entrance string    `json:"entrance"`
+	Client   string    `json:"client"`
+	Peer     string    `json:"peer"`
+	Claimed  struct {
+		Source    string `json:"source"`
+		Route     string `json:"route"`
+		RequestID string `json:"request_id"`
+	} `json:"claimed"`
+	Subject       reference      `json:"subject"`
+	Target        map[string]any `json:"target"`
+	Outcome       string         `json:"outcome"`
+	Reason        string         `json:"reason"`
+	Rule          string         `json:"rule"`
+	Policy        string         `json:"policy"`
+	Principal     string         `json:"principal"`
+	ApplicationID string         `json:"application_id"`
+	Workspace     string         `json:"workspace"`
+	Scopes        []string       `json:"scopes"`
+	ExpiresAt     time.Time      `json:"expires_at"`
+	TrueExpiresAt time.Time      `json:"true_expires_at"`
+	Bound         string         `json:"bound"`
+	Mint          string         `json:"mint"`
+	Cache         string         `json:"cache"`
+	TokenSHA256   string         `json:"token_sha256"`
+	SubjectToken  subjectToken   `json:"subject_token"`
+	DurationUS    int64          `json:"duration_us"`
+	Cause         string         `json:"cause"`
+	Action        string         `json:"action"`
+	Count         int            `json:"count"`
+	Groups        []string       `json:"groups"`
+	Claims        map[string]any `json:"claims"`
+}
+
+type reference struct {
+	Issuer string `json:"issuer"`
+	Sub    string `json:"sub"`
+}
+
+type subjectToken struct {
+	JTI    string `json:"jti"`
+	SHA256 string `json:"sha256"`
+	Type   string `json:"type"`
+}
+
+// UnmarshalJSON takes the subject of an exchange record, an object, and leaves other forms of the word alone.
+func (r *reference) UnmarshalJSON(text []byte) error {
+	type plain reference
+	var p plain
+	if len(text) > 0 && text[0] == '{' {
+		if err := json.Unmarshal(text, &p); err != nil {
+			return err
+		}
+	}
+	*r = reference(p)
+	return nil
+}
+
+// Records reads the audit log from its beginning.
+func (w *world) Records() []record {
+	w.t.Helper()
+	records, err := readRecords(w.auditDir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return records
+}
+
+func readRecords(dir string) ([]record, error) {
+	var records []record
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".jsonl" {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var r record
+			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+				return err
+			}
+			records = append(records, r)
+		}
+		return lines.Err()
+	})
+	return records, err
+}
+
+// Of are the records of one type.
+func (w *world) Of(typ string) []record {
+	w.t.Helper()
+	var of []record
+	for _, r := range w.Records() {
+		if r.Type == typ {
+			of = append(of, r)
+		}
+	}
+	return of
+}
+
+// Exchange is the record behind a decision id.
+func (w *world) Exchange(decisionID string) record {
+	w.t.Helper()
+	var found []record
+	for _, r := range w.Records() {
+		if r.ID == decisionID {
+			found = append(found, r)
+		}
+	}
+	if len(found) != 1 {
+		w.t.Fatalf("decision %s has %d records", decisionID, len(found))
+	}
+	return found[0]
+}
+
+// TestRowI03 holds that every decision id leads to exactly one record, those from before client authentication included.
+func TestRowI03(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, tc := range []struct {
+		name string
+		a    answer
+		typ  string
+	}{
+		{"granted", w.Ask(), "exchange"},
+		{"bad token", w.Ask(with("subject_token", "x")), "exchange"},
+		{"no rule", w.Ask(with("subject_token", w.Token(map[string]any{"groups": []string{}}))), "exchange"},
+		{"malformed", w.Ask(with("subject_token_type", "")), "exchange"},
+		{"wrong secret", w.Ask(func(r *request) { r.Secret = "wrong" }), "failures"},
+		{"no grant type", w.Ask(with("grant_type", "")), "failures"},
+	} {
+		id, typ := tc.a.DecisionID, tc.typ
+		w.Eventually(tc.name+" is recorded", func() bool { // a summary is written when its second is over
+			for _, r := range w.Records() {
+				if r.ID == id {
+					return r.Type == typ
+				}
+			}
+			return false
+		})
+	}
+}

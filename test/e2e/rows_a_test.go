@@ -1,0 +1,207 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// malformed is the outcome of most framing rows.
+const malformed = exchange.ReasonRequestMalformed
+
+func TestRowsA(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	raw := func(f func(w *world, form url.Values) *http.Request) func(*world) request {
+		return func(w *world) request {
+			form := b0(w).Params
+			return request{Params: form, Client: "kong", Raw: func(w *world) *http.Request { return f(w, form) }}
+		}
+	}
+	authorized := func(w *world, body string) *http.Request {
+		req := w.FormRequest(body)
+		req.Header.Set("Authorization", w.basicAuth("kong"))
+		return req
+	}
+	runRows(t, w, []row{
+		{id: "A01", check: func(t *testing.T, w *world, a answer) {
+			var object map[string]any
+			dec := json.NewDecoder(bytes.NewReader(a.Body))
+			if err := dec.Decode(&object); err != nil || dec.More() {
+				t.Errorf("not one JSON object: %s", a.Body)
+			}
+			if _, isNumber := object["expires_in"].(float64); !isNumber {
+				t.Errorf("expires_in is no number: %s", a.Body)
+			}
+			if status := w.Invoke("churn", a.AccessToken); status != http.StatusOK {
+				t.Errorf("the token calls the model: status %d", status)
+			}
+		}},
+		{id: "A02"}, // the headers: holdAlways
+		{id: "A03", ask: change(with("subject_token", "")), status: 400, code: "invalid_request", reason: malformed},
+		{id: "A05", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			req := authorized(w, "")
+			req.URL.RawQuery = form.Encode()
+			return req
+		}), status: 400, code: "invalid_request", reason: malformed},
+		{id: "A05 any parameter", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			req := authorized(w, "")
+			form.Del("subject_token")
+			req.URL.RawQuery = form.Encode()
+			return req
+		}), status: 400, code: "invalid_request", reason: malformed},
+		{id: "A06", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			query := url.Values{"audience": form["audience"], "subject_token_type": form["subject_token_type"]}
+			form.Del("audience")
+			form.Del("subject_token_type")
+			req := authorized(w, form.Encode())
+			req.URL.RawQuery = query.Encode()
+			return req
+		}), status: 400, code: "invalid_request", reason: malformed, says: "subject_token_type"},
+		{id: "A08", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			req := authorized(w, form.Encode())
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+			return req
+		})},
+		{id: "A09", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			var body bytes.Buffer
+			parts := multipart.NewWriter(&body)
+			for name, values := range form {
+				if err := parts.WriteField(name, values[0]); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+			if err := parts.Close(); err != nil {
+				w.t.Fatal(err)
+			}
+			req := authorized(w, body.String())
+			req.Header.Set("Content-Type", parts.FormDataContentType())
+			return req
+		}), status: 415, code: "invalid_request", reason: malformed},
+		{id: "A09 JSON", only: formOnly, ask: raw(func(w *world, _ url.Values) *http.Request {
+			req := authorized(w, `{"grant_type":"x"}`)
+			req.Header.Set("Content-Type", "application/json")
+			return req
+		}), status: 415, code: "invalid_request", reason: malformed},
+		{id: "A11", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			form.Del("subject_token")
+			return authorized(w, form.Encode()+"&subject_token=%zz")
+		}), status: 400, code: "invalid_request", reason: malformed},
+		{id: "A13", ask: change(func(r *request) { r.Params.Set("scope", "") })},
+		{id: "A14", ask: change(with("grant_type", "")), status: 400, code: "invalid_request", reason: malformed, says: "grant_type"},
+		{id: "A14 unknown", ask: change(with("grant_type", "client_credentials")), status: 400, code: "unsupported_grant_type", reason: exchange.ReasonGrantTypeUnsupported},
+		{id: "A16", ask: change(with("grant_type", exchange.GrantTypeTokenExchange+" client_credentials")), status: 400, code: "unsupported_grant_type", reason: exchange.ReasonGrantTypeUnsupported},
+		{id: "A18", only: formOnly, ask: raw(func(w *world, form url.Values) *http.Request {
+			req := authorized(w, form.Encode())
+			req.Header.Add("Authorization", w.basicAuth("kong"))
+			return req
+		}), status: 400, code: "invalid_request", reason: malformed, says: "Authorization"},
+		{id: "GET", only: formOnly, ask: raw(func(w *world, _ url.Values) *http.Request {
+			req := authorized(w, "")
+			req.Method, req.Body = http.MethodGet, nil
+			req.ContentLength = 0
+			return req
+		}), status: 405, code: "invalid_request", reason: exchange.ReasonMethodNotAllowed},
+		{id: "unknown parameters are ignored", ask: change(func(r *request) { r.Params.Set("x_unknown", "1") })},
+	})
+}
+
+// TestRowA10 is the body over the limit: 413, and the service doesn't read it to its end.
+func TestRowA10(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const size = 64 << 20
+	body := &counter{r: io.LimitReader(zeros{}, size)}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.sts.http+"/oauth2/token", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = -1 // unknown to the service, so that it has to count
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", w.basicAuth("kong"))
+	a, err := w.try(req)
+	if err == nil {
+		mustRefuse(t, a, http.StatusRequestEntityTooLarge, "invalid_request", malformed)
+	} else if !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "broken pipe") {
+		t.Fatal(err) // cut off while still sending is a refusal, too; the declared size below shows the answer
+	}
+	if body.n > size/4 {
+		t.Errorf("the service let %d of %d bytes in", body.n, size)
+	}
+
+	declared := w.FormRequest("x=" + strings.Repeat("a", 300<<10))
+	declared.Header.Set("Authorization", w.basicAuth("kong"))
+	a, err = w.try(declared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, a, http.StatusRequestEntityTooLarge, "invalid_request", malformed)
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'a'
+	}
+	return len(b), nil
+}
+
+type counter struct {
+	r io.Reader
+	n int
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += n
+	return n, err
+}
+
+func TestRowsB(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	twice := func(name string, values ...string) func(*world) request {
+		return func(w *world) request {
+			r := b0(w)
+			if len(values) == 0 {
+				values = []string{r.Params.Get(name), r.Params.Get(name)}
+			}
+			r.Params[name] = values
+			return r
+		}
+	}
+	bad := func(id string, ask func(*world) request) row {
+		return row{id: id, only: formOnly, ask: ask, status: 400, code: "invalid_request", reason: malformed}
+	}
+	jwt := string(exchange.TypeJWT)
+	runRows(t, w, []row{
+		bad("B01", twice("subject_token")),
+		bad("B01 different", twice("subject_token", "a", "b")),
+		bad("B01 type", twice("subject_token_type")),
+		bad("B03", twice("actor_token", "a", "a")),
+		bad("B03 type", twice("actor_token_type", jwt, jwt)),
+		bad("B04", twice("requested_token_type", string(exchange.TypeAccessToken), string(exchange.TypeAccessToken))),
+		bad("B06 grant_type", twice("grant_type")),
+		bad("B06 client_id", twice("client_id", "kong", "kong")),
+		bad("B06 client_secret", twice("client_secret", "x", "x")),
+		bad("B06 client_assertion", twice("client_assertion", "x", "x")),
+		bad("B06 client_assertion_type", twice("client_assertion_type", "x", "x")),
+		bad("B07", twice("scope", "", "model-serving")),
+		bad("B07 requested_lifetime", twice("requested_lifetime", "600", "600")),
+		{id: "B08", ask: twice("audience", "prod", "staging"), status: 400, code: "invalid_target", reason: exchange.ReasonTargetUnknown},
+		{id: "B09", ask: func(w *world) request {
+			return twice("resource", w.dbx.URL(), "https://staging.cloud.databricks.example")(w)
+		}, status: 400, code: "invalid_target", reason: exchange.ReasonTargetUnknown},
+		{id: "B10", ask: twice("audience", "prod", "prod")},
+		{id: "B11", ask: func(w *world) request { return change(with("resource", w.dbx.URL()))(w) }},
+		{id: "B12", ask: change(as("both"), with("resource", "https://staging.cloud.databricks.example")), status: 400, code: "invalid_target", reason: exchange.ReasonTargetUnknown},
+	})
+}
