@@ -125,8 +125,7 @@ func (t *Tokens) Obtain(ctx context.Context, g exchange.Grant, limit time.Durati
 			}
 			return token, nil
 		}
-		token, err := t.miss(ctx, fields, g, w)
-		if err != nil || w.accepts(&token, t.now()) {
+		if token, again, err := t.miss(ctx, fields, g, w); !again {
 			return token, err
 		}
 	}
@@ -144,31 +143,34 @@ func (w *want) accepts(token *exchange.Token, now time.Time) bool {
 	return w.fits(token.TrueExpiry, now, least)
 }
 
-// miss obtains a token where none was found that fits w.
-func (t *Tokens) miss(ctx context.Context, fields []byte, g exchange.Grant, w want) (exchange.Token, error) {
+// miss obtains a token where none was found that fits w. again says that what came is not for this caller: look anew.
+func (t *Tokens) miss(ctx context.Context, fields []byte, g exchange.Grant, w want) (token exchange.Token, again bool, err error) {
 	k := keyAt(fields, w.step)
 	if t.failures.unavailable(k, w.now) {
 		// Nobody needs to wait for what won't come while there is a token that lives a little longer.
 		if token, ok := t.find(fields, &g, &w, margin); ok {
 			t.metrics.hits.Inc()
 			t.renew(ctx, k, g, w, w.least)
-			return token, nil
+			return token, false, nil
 		}
 	}
 	t.metrics.misses.Inc()
 	if w.limit <= 0 || !w.served && w.step == 0 {
-		return exchange.Token{}, exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonSubjectTokenExpiring,
+		return token, false, exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonSubjectTokenExpiring,
 			"the presented token has less than %d s left, the least that a Databricks token is made for; get a fresh one", int(ladder[len(ladder)-1]/time.Second))
 	}
-	token, err := t.fly(ctx, k, g, w)
-	if err != nil && isUnavailable(err) {
+	token, err = t.fly(ctx, k, g, w)
+	switch {
+	case err == nil:
+		return token, !w.accepts(&token, t.now()), nil
+	case isUnavailable(err):
 		later := w.at(t.now())
 		if token, ok := t.find(fields, &g, &later, margin); ok {
 			t.metrics.hits.Inc()
-			return token, nil
+			return token, false, nil
 		}
 	}
-	return token, err
+	return token, false, err
 }
 
 // fly waits for the flight that obtains a token of w.
