@@ -8,7 +8,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/lakegate/sts/exchange"
-	"github.com/lakegate/sts/identity"
 )
 
 func BenchmarkHit(b *testing.B) {
@@ -28,11 +27,10 @@ func BenchmarkHit(b *testing.B) {
 // its claims.
 func BenchmarkMiss(b *testing.B) {
 	eachAlgorithm(b, func(b *testing.B, p *idp, key crypto.Signer, header object) {
-		// A cache that holds nothing makes every look a miss.
-		pool := newPoolOf(b, identity.Config{Now: p.clock.Now, Providers: []identity.Provider{p.provider()}, CacheBytes: 1, CacheEntries: 1})
+		pool := newPool(b, p.clock, p.provider())
 		presented := exchange.Presented{Token: exchange.Secret(sign(b, key, header, goodClaims(p.clock))), Type: exchange.TypeJWT}
 		for b.Loop() {
-			if _, err := pool.Verify(b.Context(), presented, exchange.UseSubject); err != nil {
+			if err := pool.VerifyAnew(b.Context(), presented); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -36,7 +36,7 @@ func (t *trial) checkAudience() error {
 	}
 	if !ours {
 		return t.invalid("is for another audience: its aud holds none of %s; have the identity provider %s issue it for one of those, or add its audience to the provider's audiences",
-			strings.Join(t.provider.Audiences, ", "), t.provider.Name)
+			joined(t.provider.Audiences), t.provider.Name)
 	}
 	return nil
 }

@@ -14,7 +14,8 @@
 //	groups.go    groups, or the knowledge that we don't know them
 //	refuse.go    what a caller is told
 //	cache.go     what was verified, and until when that holds
-//	keys.go      a provider's keys: when they are fetched, who waits for it, how long they are trusted
+//	keys.go      a provider's keys, and what becomes of those that it withdraws
+//	source.go    when keys are fetched, who waits for it, how long they are trusted
 //	fetch.go     where they come from: discovery, a URI, a file
 //	metrics.go   what is counted
 //

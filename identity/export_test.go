@@ -1,5 +1,11 @@
 package identity
 
+import (
+	"context"
+
+	"github.com/lakegate/sts/exchange"
+)
+
 // RefreshDue does what Run does each second, and waits for what it started.
 func (p *Pool) RefreshDue() {
 	p.refreshDue()
@@ -11,4 +17,11 @@ func (p *Pool) RefreshDue() {
 			<-flight.done
 		}
 	}
+}
+
+// VerifyAnew verifies a subject token as if it had not been seen before.
+func (p *Pool) VerifyAnew(ctx context.Context, presented exchange.Presented) error {
+	t := &trial{refuser: refuser{use: exchange.UseSubject}, now: p.now(), declared: presented.Type}
+	_, err := t.run(ctx, p.current.Load(), presented.Token.Reveal())
+	return err
 }

@@ -21,11 +21,10 @@ type origin struct {
 	issuer   string
 	uri      string // with uri and file empty: by discovery
 	file     string
-	maxStale time.Duration
 }
 
 func originOf(p Provider) origin {
-	return origin{provider: p.Name, issuer: p.Issuer, uri: p.JWKSURI, file: p.JWKSFile, maxStale: p.JWKSMaxStale}
+	return origin{provider: p.Name, issuer: p.Issuer, uri: p.JWKSURI, file: p.JWKSFile}
 }
 
 // place is what a source remembers of its last fetch.
@@ -38,6 +37,9 @@ type place struct {
 // errUnchanged is that the keys are what they were.
 var errUnchanged = errors.New("unchanged")
 
+// errKeySetTooLarge is a key set that is answered, and of a size that nobody's key set is.
+var errKeySetTooLarge = fmt.Errorf("its key set is larger than %d bytes", jwt.MaxKeySetBytes)
+
 // rediscover is how long a discovered jwks_uri is used before it is looked up again; a failure looks it up at once.
 const rediscover = time.Hour
 
@@ -47,7 +49,7 @@ func (s *keySource) load(ctx context.Context) ([]byte, error) {
 	case s.origin.file != "":
 		return s.loadFile()
 	case s.origin.uri != "":
-		return s.get(ctx, s.origin.uri)
+		return s.getKeys(ctx, s.origin.uri)
 	}
 	if now := s.now(); s.place.uri == "" || !within(s.place.at.Add(rediscover), now, rediscover) {
 		uri, err := s.discover(ctx)
@@ -56,7 +58,7 @@ func (s *keySource) load(ctx context.Context) ([]byte, error) {
 		}
 		s.place.uri, s.place.at = uri, now
 	}
-	text, err := s.get(ctx, s.place.uri)
+	text, err := s.getKeys(ctx, s.place.uri)
 	if err != nil {
 		s.place.uri = ""
 	}
@@ -112,6 +114,14 @@ func (s *keySource) discover(ctx context.Context) (string, error) {
 		return "", errors.New("its jwks_uri must be https, as its issuer is")
 	}
 	return uri, nil
+}
+
+func (s *keySource) getKeys(ctx context.Context, uri string) ([]byte, error) {
+	text, err := s.get(ctx, uri)
+	if errors.Is(err, outbound.ErrTooLarge) {
+		return nil, errKeySetTooLarge
+	}
+	return text, err
 }
 
 // get fetches a document, and reads off the server's clock.

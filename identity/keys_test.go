@@ -159,6 +159,19 @@ func TestOutage(t *testing.T) {
 	if err := pool.Health(); err == nil || !strings.Contains(err.Error(), "okta") {
 		t.Errorf("health beyond the limit: %v", err)
 	}
+	// Who must go on while the provider is down may trust its keys longer.
+	provider.JWKSMaxStale = 2 * time.Hour
+	prepared, err := pool.Prepare([]identity.Provider{provider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepared.Commit()
+	_, err = verify(t, pool, cached)
+	wantReason(t, "a longer limit", err, "")
+
+	c.move(time.Hour)
+	_, err = verify(t, pool, cached)
+	wantReason(t, "beyond that too", err, unavailable)
 	p.mend()
 	c.move(10 * time.Second)
 	_, err = verify(t, pool, cached)
@@ -292,7 +305,7 @@ func TestDiscovery(t *testing.T) {
 		{"a user", `{"issuer":"` + p.url + `","jwks_uri":"https://user@idp.example/keys"}`, unavailable},
 		{"two issuers", `{"issuer":"https://idp.example","issuer":"` + p.url + `","jwks_uri":"` + p.url + `/keys"}`, unavailable},
 		{"not JSON", `<html>`, unavailable},
-		{"huge", `{"issuer":"` + p.url + `","pad":"` + strings.Repeat("a", 1<<20) + `"}`, exchange.ReasonSubjectTokenInvalid},
+		{"huge", `{"issuer":"` + p.url + `","pad":"` + strings.Repeat("a", 1<<20) + `"}`, unavailable},
 	} {
 		p.do(func() { p.documents = test.document })
 		pool := newPool(t, c, byDiscovery(p.url))

@@ -98,7 +98,7 @@ type Prepared struct {
 }
 
 // Prepare checks a new set of providers. Nothing changes before Commit, so that a reload of several parts can be all or
-// nothing. Its error names every fault.
+// nothing. Its error names every fault. There is one reload at a time.
 func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 	if err := checkProviders(providers); err != nil {
 		return nil, err
@@ -137,6 +137,9 @@ func (n *Prepared) swap() {
 	before := n.pool.current.Load()
 	if before.equal(n.next) {
 		return
+	}
+	for _, p := range n.next.providers {
+		p.keys.maxStale.Store(int64(p.JWKSMaxStale))
 	}
 	n.next.generation = n.pool.made.Add(1)
 	n.pool.current.Store(n.next)

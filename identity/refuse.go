@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lakegate/sts/exchange"
 )
@@ -35,4 +36,16 @@ func (r *refuser) reason(reason exchange.Reason) exchange.Reason {
 		return exchange.ReasonActorTokenExpired
 	}
 	return reason
+}
+
+// joined lists names of the configuration.
+func joined[T ~string](names []T) string {
+	var b strings.Builder
+	for i, name := range names {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
+	}
+	return b.String()
 }

@@ -103,7 +103,7 @@ func (t *trial) checkType() error {
 		return nil
 	}
 	return t.refuse(exchange.ReasonTokenTypeUnsupported,
-		"was presented as a type that is not among the token_types of the identity provider %s; present it as one of those", t.provider.Name)
+		"was presented as a type that is not among the token_types of the identity provider %s; they are %s", t.provider.Name, joined(t.provider.TokenTypes))
 }
 
 // checkSignature finds the provider's key that signed the token. If none did, and the keys may be out of date, it has
@@ -111,7 +111,7 @@ func (t *trial) checkType() error {
 func (t *trial) checkSignature(ctx context.Context) error {
 	header, keys := t.token.Header, t.provider.keys
 	if !slices.Contains(t.provider.Algorithms, header.Algorithm) {
-		return t.invalid("is signed by an algorithm that is not among the algorithms of the identity provider %s", t.provider.Name)
+		return t.invalid("is signed by an algorithm that is not among the algorithms of the identity provider %s; they are %s", t.provider.Name, joined(t.provider.Algorithms))
 	}
 	var fit []*key
 	for attempt := range 2 {
