@@ -81,7 +81,7 @@ func TestBurstLeftOut(t *testing.T) {
 
 func TestReloadedLimit(t *testing.T) {
 	g, _ := newGate(t, admission.Config{})
-	enter(g, &exchange.Client{ID: "kong", Rate: 1, Burst: 1}, 10)
+	_, _ = enter(g, &exchange.Client{ID: "kong", Rate: 1, Burst: 1}, 10)
 	if entered, _ := enter(g, &exchange.Client{ID: "kong", Rate: 1, Burst: 7}, 10); entered != 7 {
 		t.Errorf("%d entered under the new limit, want 7", entered)
 	}
@@ -93,7 +93,7 @@ func TestReloadedLimit(t *testing.T) {
 func TestGlobalLimit(t *testing.T) {
 	g, now := newGate(t, admission.Config{Rate: 10, Burst: 10})
 	limited := &exchange.Client{ID: "limited", Rate: 1, Burst: 1}
-	enter(g, limited, 1000) // takes one of the ten: what its own limit refuses isn't counted against all
+	_, _ = enter(g, limited, 1000) // takes one of the ten: what its own limit refuses isn't counted against all
 	entered, refused := enter(g, &exchange.Client{ID: "kong"}, 20)
 	if entered != 9 || refused.Code != exchange.CodeUnavailable || refused.Reason != exchange.ReasonOverloaded || refused.RetryAfter <= 0 {
 		t.Fatalf("%d entered, %v", entered, refused)
@@ -186,7 +186,7 @@ func TestStrikesAreBounded(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	g, _ := newGate(t, admission.Config{Metrics: registry})
-	enter(g, &exchange.Client{ID: "kong", Rate: 1, Burst: 1}, 3)
+	_, _ = enter(g, &exchange.Client{ID: "kong", Rate: 1, Burst: 1}, 3)
 	if n := testutil.CollectAndCount(registry, "sts_limited_total"); n != 3 {
 		t.Errorf("%d series, want one for each limit", n)
 	}

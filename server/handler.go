@@ -1,10 +1,13 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/fault"
@@ -20,6 +23,11 @@ type handler struct {
 	refuse  func(exchange.Failure) *exchange.Error
 	watcher watcher
 	log     *slog.Logger
+
+	// under counts the requests under way, of which there may be most. HTTP/2 has many in one connection, so that the
+	// bound on connections is none on requests.
+	under atomic.Int64
+	most  int64
 }
 
 func newHandler(c *Config, endpoint http.Handler) (*handler, error) {
@@ -37,15 +45,20 @@ func newHandler(c *Config, endpoint http.Handler) (*handler, error) {
 	for _, path := range paths {
 		routes[path] = endpoint
 	}
-	return &handler{routes: routes, refuse: refuse, watcher: newWatcher(c), log: c.Log}, nil
+	return &handler{routes: routes, refuse: refuse, watcher: newWatcher(c), log: c.Log, most: int64(c.Connections)}, nil
 }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	under := h.under.Add(1)
+	defer h.under.Add(-1)
 	defer h.recover(w, r)
 	route := r.URL.Path
 	next, known := h.routes[route]
-	if !known {
+	switch {
+	case under > h.most:
+		route, next = "overloaded", http.HandlerFunc(h.overloaded)
+	case !known:
 		route, next = "unknown", http.HandlerFunc(h.notFound)
 	}
 	h.watcher.serve(next, w, r, route)
@@ -56,13 +69,18 @@ func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
 	fault.Write(w, h.refuse(h.failure(r, err)))
 }
 
+func (h *handler) overloaded(w http.ResponseWriter, r *http.Request) {
+	err := exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonOverloaded, "too many requests are under way; ask again shortly").After(time.Second)
+	fault.Write(w, h.refuse(h.failure(r, err)))
+}
+
 // recover answers a panic like every failure of ours, with a record.
 func (h *handler) recover(w http.ResponseWriter, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if aborted, ok := p.(error); ok && errors.Is(aborted, http.ErrAbortHandler) {
 		panic(p) // the server's own word for hanging up
 	}
 	err := h.refuse(h.failure(r, exchange.AsError(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))))

@@ -29,6 +29,9 @@ const (
 	// next request must be the one that hangs up, or requests get lost.
 	idleTimeout = 120 * time.Second
 
+	maxStreams      = 100      // of one HTTP/2 connection
+	maxStreamBuffer = 64 << 10 // what it may send ahead of being read; the default is 1 MiB
+
 	// defaultConnections take about 100 MiB under TLS.
 	defaultConnections = 4096
 	adminConnections   = 64
@@ -47,7 +50,8 @@ type Config struct {
 	// address or Plaintext.
 	CertFile, KeyFile string
 	Plaintext         bool
-	// Connections bounds how many there are at once at HTTP; 0 means 4096.
+	// Connections bounds how many there are at once at HTTP, and how many requests, which in HTTP/2 are more; 0 means
+	// 4096.
 	Connections int
 
 	// Issuer is our own issuer identifier; FederationIssuer is the one that Databricks knows, "" for the same.
@@ -188,6 +192,7 @@ func (s *Server) bounded(h http.Handler) *http.Server {
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: maxStreamBuffer, MaxReceiveBufferPerStream: maxStreamBuffer},
 		// What it has to say is about callers that hang up in a handshake and the like.
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		DisableGeneralOptionsHandler: true,

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -57,7 +60,7 @@ func writeCertificate(t *testing.T, folder string, serial int64, now time.Time) 
 // serial is that of the certificate which a server shows.
 func serial(t *testing.T, addr string) int64 {
 	t.Helper()
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it is the certificate that is looked at
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,10 +78,46 @@ func TestTLS(t *testing.T) {
 	addr := strings.TrimPrefix(r.http, "http://")
 
 	t.Run("serves", func(t *testing.T) {
-		r.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true} //nolint:gosec // self-signed
+		r.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 		answer, body := r.do(t, tokenRequest(t, "https://"+addr))
 		if answer.StatusCode != 200 || answer.ProtoMajor != 2 {
 			t.Errorf("%s %d %s", answer.Proto, answer.StatusCode, body)
+		}
+	})
+	t.Run("requests in one connection are bounded too", func(t *testing.T) {
+		c := config(t, &service{})
+		var served atomic.Int64
+		entered, leave := make(chan struct{}, 2), make(chan struct{})
+		s := &service{do: func(context.Context) { entered <- struct{}{}; <-leave }}
+		c.Exchanger, c.Connections = s, 2
+		c.CertFile, c.KeyFile = writeCertificate(t, t.TempDir(), 1, newClock().now())
+		r := start(t, c)
+		r.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true, MaxConnsPerHost: 1}
+		url := strings.Replace(r.http, "http:", "https:", 1)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				answer, err := r.client.Do(tokenRequest(t, url))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = answer.Body.Close()
+				if answer.StatusCode == http.StatusOK {
+					served.Add(1)
+				}
+			})
+		}
+		<-entered
+		<-entered
+		answer, body := r.do(t, tokenRequest(t, url))
+		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") != "1" || !strings.Contains(body, "overloaded") {
+			t.Errorf("%d %s", answer.StatusCode, body)
+		}
+		close(leave)
+		wg.Wait()
+		if served.Load() != 2 {
+			t.Errorf("%d of 2 were served", served.Load())
 		}
 	})
 	t.Run("A17 plain HTTP is refused, not redirected", func(t *testing.T) {
@@ -100,7 +139,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	t.Run("TLS 1.1 is refused", func(t *testing.T) {
-		old, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}) //nolint:gosec // that is the test
+		old, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 		if err == nil {
 			_ = old.Close()
 			t.Error("a handshake of TLS 1.1 succeeded")

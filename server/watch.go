@@ -42,7 +42,7 @@ func (w *watcher) sampled(r *http.Request) bool {
 	if w.tracer == nil {
 		return false
 	}
-	chance := rand.Uint64()
+	chance := rand.Uint64() //nolint:gosec // a lot, not a secret
 	if parent := r.Header["Traceparent"]; len(parent) == 1 && len(parent[0]) >= 35 {
 		var id [8]byte // the last half of the id, which stands at 3:35 (W3C Trace Context §3.2)
 		if _, err := hex.Decode(id[:], []byte(parent[0][19:35])); err == nil {

@@ -49,6 +49,7 @@ type Endpoint struct {
 	clients   Authenticator
 	observer  Observer
 	now       func() time.Time
+	bodies    *bodies
 	provider  fosite.OAuth2Provider
 }
 
@@ -66,6 +67,7 @@ func New(c Config) (*Endpoint, error) {
 	}
 	return &Endpoint{
 		exchanger: c.Exchanger, clients: c.Clients, observer: c.Observer, now: c.Now,
+		bodies:   newBodies(),
 		provider: newProvider(c.Exchanger, c.Clients),
 	}, nil
 }
@@ -90,10 +92,11 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 	if err := checkFraming(w, r); err != nil {
 		return exchange.Answer{}, e.refuse(r, err)
 	}
-	body, err := readBody(w, r)
+	body, release, err := e.bodies.read(w, r)
 	if err != nil {
 		return exchange.Answer{}, e.refuse(r, err)
 	}
+	defer release()
 	form, err := decode(body)
 	if err != nil {
 		return exchange.Answer{}, e.refuse(r, err)

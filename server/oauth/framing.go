@@ -1,19 +1,13 @@
 package oauth
 
 import (
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/lakegate/sts/exchange"
 )
-
-// maxBody bounds a token request. Its largest part are two tokens of 16 KiB each.
-const maxBody = 256 << 10
 
 func malformed(format string, args ...any) *exchange.Error {
 	return exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonRequestMalformed, format, args...)
@@ -78,48 +72,4 @@ func checkQuery(query string) *exchange.Error {
 		}
 	}
 	return nil
-}
-
-// buffers are reused for reading bodies.
-var buffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
-
-// readBody reads the whole body, or refuses it without reading it to its end.
-func readBody(w http.ResponseWriter, r *http.Request) (string, *exchange.Error) {
-	if r.ContentLength > maxBody {
-		return "", tooLarge(w)
-	}
-	buffer := buffers.Get().(*[4 << 10]byte)
-	defer func() {
-		clear(buffer[:]) // it held a token
-		buffers.Put(buffer)
-	}()
-	if n := r.ContentLength; n >= 0 && n <= int64(len(buffer)) {
-		if _, err := io.ReadFull(r.Body, buffer[:n]); err != nil {
-			return "", errBody().Because(err)
-		}
-		return string(buffer[:n]), nil
-	}
-	return readLong(w, r)
-}
-
-func readLong(w http.ResponseWriter, r *http.Request) (string, *exchange.Error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return "", tooLarge(w)
-	case err != nil:
-		return "", errBody().Because(err)
-	}
-	return string(body), nil
-}
-
-func errBody() *exchange.Error {
-	return malformed("the body ended early; send all of it, and in time")
-}
-
-func tooLarge(w http.ResponseWriter) *exchange.Error {
-	// Otherwise the server would read on for the sake of the connection.
-	w.Header().Set("Connection", "close")
-	return exchange.Refuse(exchange.CodeTooLarge, exchange.ReasonRequestMalformed, "the body is larger than %d bytes", maxBody)
 }

@@ -1,0 +1,97 @@
+package oauth
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+const (
+	// maxBody bounds a token request. Its largest parts are two tokens of 16 KiB each.
+	maxBody = 256 << 10
+	// shortBody is what nearly every request fits in; such are bounded by their number alone.
+	shortBody = 16 << 10
+	// maxLongBodies bounds all longer ones that are under way together, in bytes: nobody has authenticated yet.
+	maxLongBodies = 64 << 20
+)
+
+// bodies reads the bodies of requests.
+type bodies struct {
+	buffers sync.Pool    // of *[shortBody]byte
+	long    atomic.Int64 // bytes reserved for long bodies
+}
+
+func newBodies() *bodies {
+	return &bodies{buffers: sync.Pool{New: func() any { return new([shortBody]byte) }}}
+}
+
+// read reads a whole body, or refuses it without reading it to its end. release is called when the body is no longer
+// needed.
+func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body string, release func(), err *exchange.Error) {
+	switch n := r.ContentLength; {
+	case n > maxBody:
+		return "", nil, tooLarge(w)
+	case n >= 0 && n <= shortBody:
+		body, err = b.readShort(r)
+		return body, func() {}, err
+	default:
+		return b.readLong(w, r)
+	}
+}
+
+func (b *bodies) readShort(r *http.Request) (string, *exchange.Error) {
+	buffer := b.buffers.Get().(*[shortBody]byte)
+	content := buffer[:r.ContentLength]
+	defer func() {
+		clear(content) // it held a token
+		b.buffers.Put(buffer)
+	}()
+	if _, err := io.ReadFull(r.Body, content); err != nil {
+		return "", cutOff(err)
+	}
+	return string(content), nil
+}
+
+func (b *bodies) readLong(w http.ResponseWriter, r *http.Request) (string, func(), *exchange.Error) {
+	reserved := r.ContentLength
+	if reserved < 0 {
+		reserved = maxBody // its length is not announced
+	}
+	release := func() { b.long.Add(-reserved) }
+	if b.long.Add(reserved) > maxLongBodies {
+		release()
+		return "", nil, exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonOverloaded,
+			"too many large requests are under way; ask again shortly").After(time.Second)
+	}
+	var body strings.Builder
+	if r.ContentLength > 0 {
+		body.Grow(int(reserved))
+	}
+	_, err := io.Copy(&body, http.MaxBytesReader(w, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		release()
+		return "", nil, tooLarge(w)
+	case err != nil:
+		release()
+		return "", nil, cutOff(err)
+	}
+	return body.String(), release, nil
+}
+
+func cutOff(err error) *exchange.Error {
+	return malformed("the body ended early; send all of it, and in time").Because(err)
+}
+
+func tooLarge(w http.ResponseWriter) *exchange.Error {
+	// Otherwise the server would read on for the sake of the connection.
+	w.Header().Set("Connection", "close")
+	return exchange.Refuse(exchange.CodeTooLarge, exchange.ReasonRequestMalformed, "the body is larger than %d bytes", maxBody)
+}
