@@ -99,6 +99,8 @@ type Detail struct {
 
 // Presented is the subject token as it came in.
 type Presented struct {
+	// Type is the short name of the type that it was declared as: access_token, id_token, jwt.
+	Type   string `json:"type"`
 	ID     string `json:"jti"`
 	SHA256 string `json:"sha256"`
 }

@@ -127,11 +127,19 @@ func (e *encoder) presented(a *exchange.Attempt) {
 		return
 	}
 	e.open("subject_token")
+	if a.Request != nil {
+		e.text("type", shortType(a.Request.Subject.Type))
+	}
 	if a.Subject != nil {
 		e.text("jti", a.Subject.TokenID)
 	}
 	e.hash("sha256", &sum)
 	e.close()
+}
+
+// shortType is the last part of a token type's URN, as the configuration writes it.
+func shortType(t exchange.TokenType) string {
+	return string(t[strings.LastIndexByte(string(t), ':')+1:])
 }
 
 // answered is what a mint's cause may say of Databricks' answer: a status and the words of OAuth, never a body.
