@@ -20,11 +20,27 @@ func (c *compiler) addRules(d *document) {
 			}
 			c.ids[string(r.ID.V)] = r.ID.Pos
 		}
-		c.p.rules = append(c.p.rules, c.rule(where, r))
+		var next strictyaml.Pos
+		if i+1 < len(d.Rules) {
+			next = d.Rules[i+1].Pos
+		}
+		c.p.rules = append(c.p.rules, c.rule(where, r, next))
 	}
 }
 
-func (c *compiler) rule(where string, d *ruleDoc) *rule {
+// soundBetween says that nothing has been found wrong from one place of a file up to another. What a rule lacks is not
+// worth telling where a part of it could not be read.
+func (c *compiler) soundBetween(from, to strictyaml.Pos) bool {
+	return !slices.ContainsFunc(c.faults, func(f strictyaml.Fault) bool {
+		return f.Pos.File == from.File && !before(f.Pos, from) && (to.IsZero() || before(f.Pos, to))
+	})
+}
+
+func before(a, b strictyaml.Pos) bool {
+	return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
+}
+
+func (c *compiler) rule(where string, d *ruleDoc, next strictyaml.Pos) *rule {
 	r := &rule{
 		id: string(d.ID.V), order: len(c.p.rules), pos: d.Pos, owner: d.Owner.V, deny: d.Effect.Or(allow) == deny,
 		priority: d.Priority.V, expires: time.Time(d.Expires.V), everyone: d.Everyone.V || d.Match.V.Everyone.V,
@@ -36,12 +52,14 @@ func (c *compiler) rule(where string, d *ruleDoc) *rule {
 		c.denyRule(where, d)
 		return r
 	}
-	if !d.Grant.Set() {
+	sound := c.soundBetween(d.Pos, next)
+	switch {
+	case d.Grant.Set():
+		c.grant(where, r, &d.Grant.V)
+	case sound:
 		c.fault(d.Pos, where, `missing key "grant"`, "an allow rule says what it grants: add grant: {principal: …}")
-		return r
 	}
-	c.grant(where, r, &d.Grant.V)
-	if d.Match.Set() {
+	if d.Match.Set() && sound {
 		c.narrow(where, d.Match.Pos, &r.match, r.everyone)
 	}
 	return r
@@ -75,7 +93,7 @@ func (c *compiler) grant(where string, r *rule, d *grantDoc) {
 	if d.Scopes.Set() {
 		scopes = c.scopes(d.Scopes, where)
 		for _, s := range d.Scopes.V {
-			if !slices.Contains(p.scopes, s.V) {
+			if slices.Contains(scopes, s.V) && !slices.Contains(p.scopes, s.V) {
 				c.fault(s.Pos, where, "scope "+s.V+" is above the ceiling of principal "+p.name, strictyaml.DidYouMean(s.V, p.scopes, "add it to the principal's scopes"))
 			}
 		}
@@ -146,7 +164,9 @@ func (c *compiler) addAccess(d *document) {
 					c.fault(pos, where, key+" is not known for access to our own API: a token of the identity provider is all that is there", "remove it")
 				}
 			}
-			c.narrow(where, m.Pos, &rule.match, false)
+			if c.soundBetween(a.Pos, strictyaml.Pos{}) {
+				c.narrow(where, m.Pos, &rule.match, false)
+			}
 		}
 		c.p.access = append(c.p.access, rule)
 	}

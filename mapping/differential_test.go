@@ -17,7 +17,7 @@ import (
 // FuzzDecide makes a random policy and random attempts of its seed. However the policy is indexed, it must decide as the
 // slow reference does. The seeds below run with every test.
 func FuzzDecide(f *testing.F) {
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
@@ -108,7 +108,7 @@ func (g *generator) groups() *refGroups {
 }
 
 func (g *generator) patterns() []string {
-	return g.some(3, "*", "ada", "eve", "e*", "a?a", "ad*", "*a", "agent-*", "agent-1", "?", "repo:acme/*", "repo:acme/etl:*", "repo:*/etl:prod", "é*", "?a")
+	return g.some(3, "*", "ada", "eve", "e*", "a?a", "ad*", "ada*", "*a", "*?n?*", "agent-*", "agent-1", "?", "repo:acme/*", "repo:acme/etl:*", "repo:*/etl:prod", "é*", "?a")
 }
 
 func (g *generator) subject() string {
@@ -126,7 +126,7 @@ func (g *generator) policy() *refPolicy {
 }
 
 func (g *generator) rule(id string) refRule {
-	r := refRule{id: id, deny: g.chance(20)}
+	r := refRule{id: id, deny: g.chance(12)}
 	if g.chance(85) {
 		r.issuers = g.some(2, "okta", "entra", "keycloak")
 		if g.chance(50) {
@@ -160,7 +160,9 @@ func (g *generator) rule(id string) refRule {
 	if r.deny {
 		return r
 	}
-	r.priority = g.IntN(3)
+	if g.chance(30) {
+		r.priority = g.IntN(3)
+	}
 	r.principal = g.one("p1", "p1", "p2", "p3", "p4")
 	r.lifetime = time.Duration(1+g.IntN(60)) * time.Minute
 	r.scopes = g.some(3, "a", "b", "c")
@@ -169,7 +171,7 @@ func (g *generator) rule(id string) refRule {
 }
 
 func (g *generator) identity() *exchange.Identity {
-	id := &exchange.Identity{Provider: g.one("okta", "entra", "keycloak", "elsewhere"), Subject: g.subject(), Claims: map[string]any{}}
+	id := &exchange.Identity{Provider: g.one("okta", "okta", "okta", "entra", "entra", "keycloak", "keycloak", "elsewhere"), Subject: g.subject(), Claims: map[string]any{}}
 	if g.chance(70) {
 		id.Groups.Known = true
 		if g.chance(80) {
@@ -195,20 +197,23 @@ func (g *generator) identity() *exchange.Identity {
 func (g *generator) attempt() *exchange.Attempt {
 	a := &exchange.Attempt{
 		Time:    today.AddDate(0, 0, g.IntN(20)-4),
-		Call:    &exchange.Call{Client: &exchange.Client{ID: g.one("kong", "etl", "agents"), Audiences: g.some(2, "prod", "staging", "prod/p1", "staging/p4", "nowhere")}},
+		Call:    &exchange.Call{Client: &exchange.Client{ID: g.one("kong", "etl", "agents"), Audiences: []string{"staging", "prod"}}},
 		Request: &exchange.Request{}, Subject: g.identity(),
+	}
+	if g.chance(20) {
+		a.Call.Client.Audiences = g.some(2, "prod", "staging", "prod/p1", "staging/p4", "nowhere")
 	}
 	if g.chance(40) {
 		a.Actor = g.identity()
 	}
 	r := a.Request
-	if g.chance(80) {
-		r.Target.Workspace = g.one("prod", "prod", "prod", "staging", "nowhere")
-		if g.chance(40) {
-			r.Target.Principal = g.one("p1", "p2", "p4", "p9")
+	if g.chance(90) {
+		r.Target.Workspace = g.one("prod", "prod", "prod", "prod", "prod", "prod", "staging", "nowhere")
+		if g.chance(30) {
+			r.Target.Principal = g.one("p1", "p1", "p2", "p4", "p9")
 		}
 	}
-	if g.chance(15) {
+	if g.chance(5) {
 		r.Target.Resource = g.one("https://prod.example", "https://staging.example", "https://prod.example/x")
 	}
 	if g.chance(30) {
