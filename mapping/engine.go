@@ -165,10 +165,13 @@ func (e *Engine) Refuse(ctx context.Context, files []File, reason error) {
 	}
 	e.cfg.Log.ErrorContext(ctx, "a policy is refused; the one in force stays", "error", reason)
 	// The record says how much is wrong; what exactly, quotes the files, and stands in the log.
-	detail := "1 fault"
+	detail := "it could not be put in force"
 	var faults strictyaml.Faults
 	if errors.As(reason, &faults) {
 		detail = fmt.Sprintf("%d faults, the first at %s", len(faults), faults[0].Pos)
+		if len(faults) == 1 {
+			detail = "1 fault, at " + faults[0].Pos.String()
+		}
 	}
 	if err := e.record(ctx, "policy.refuse", digestOf(files), detail); err != nil {
 		e.cfg.Log.ErrorContext(ctx, "the refusal of a policy could not be recorded", "error", err)
