@@ -240,9 +240,7 @@ func TestSlowProvider(t *testing.T) {
 	wantReason(t, "a caller who left", err, "caller")
 	// Nobody who left has ended the fetch.
 	close(release)
-	if err := pool.Refresh(t.Context()); err != nil {
-		t.Errorf("refresh: %v", err)
-	}
+	pool.RefreshDue() // waits for it, and starts no other
 	if n := len(entered); n != 0 {
 		t.Errorf("%d more fetches, want the first one shared", n)
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -105,7 +107,8 @@ func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 	}
 	before := p.current.Load()
 	next := &snapshot{byIssuer: make(map[string]*provider, len(providers))}
-	for _, settings := range providers {
+	// By name, so that providers which come from a map are the same providers in whatever order.
+	for _, settings := range slices.SortedFunc(slices.Values(providers), func(a, b Provider) int { return strings.Compare(a.Name, b.Name) }) {
 		made := p.prepare(settings.withDefaults(), before)
 		next.providers = append(next.providers, made)
 		next.byIssuer[made.Issuer] = made

@@ -129,6 +129,10 @@ func TestReload(t *testing.T) {
 	if again == first {
 		t.Error("an entry of another configuration was found")
 	}
+	prepare(added, p.provider()).Commit()
+	if same, err := verify(t, pool, token); err != nil || same != again {
+		t.Errorf("another order is another configuration: %v", err)
+	}
 	if n := p.fetched(); n != 1 {
 		t.Errorf("%d fetches; the keys of a provider that stays are kept", n)
 	}

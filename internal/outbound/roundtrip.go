@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 )
@@ -45,7 +46,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.base.RoundTrip(bounded)
 	if err != nil {
-		err = blame(ctx, err)
+		err = blame(req.Context(), ctx, err)
 		cancel()
 		return nil, err
 	}
@@ -54,7 +55,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
-	resp.Body = &body{ReadCloser: resp.Body, left: t.maxBytes, ctx: ctx, cancel: cancel}
+	resp.Body = &body{ReadCloser: resp.Body, left: t.maxBytes, cancel: cancel, blame: func(err error) error {
+		return blame(req.Context(), ctx, err)
+	}}
 	return resp, nil
 }
 
@@ -72,9 +75,14 @@ func (t *transport) refuse(resp *http.Response) error {
 	return nil
 }
 
-// blame gives our own timeout its own name.
-func blame(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
+// blame gives our own timeout its own name, whichever of the transport's clocks ran out first. What ends with the
+// caller's context is the caller's.
+func blame(callers, ctx context.Context, err error) error {
+	if callers.Err() != nil {
+		return err
+	}
+	var timeout net.Error
+	if errors.Is(context.Cause(ctx), ErrTimeout) || (errors.As(err, &timeout) && timeout.Timeout()) {
 		return ErrTimeout
 	}
 	return err
@@ -84,8 +92,8 @@ func blame(ctx context.Context, err error) error {
 type body struct {
 	io.ReadCloser
 	left   int64
-	ctx    context.Context //nolint:containedctx // the call's own, which ends with its body
 	cancel context.CancelFunc
+	blame  func(error) error
 }
 
 // Read implements io.Reader. One byte more than is allowed is read, to tell a body that ends at the bound from one
@@ -103,7 +111,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n - 1, ErrTooLarge
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = blame(b.ctx, err)
+		err = b.blame(err)
 	}
 	return n, err
 }
