@@ -4,7 +4,7 @@
 // one opening of a seal; everything else is about what happens when it does not find one.
 //
 //	tokens.go     Obtain: look, else share a flight; what is done while minting is unavailable
-//	ladder.go     how long a mint lives, and which cached token fits whom (DESIGN §5, "Fit and ladder")
+//	ladder.go     how long a mint lives, and which cached token fits whom (docs/adr/0003)
 //	key.go        the 32 bytes that a token is kept under: everything that it was minted by
 //	entry.go      a token as sealed bytes, bound to its key
 //	memory.go     the memory tier, bounded in entries and bytes

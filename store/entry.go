@@ -35,7 +35,7 @@ func seal(aead tink.AEAD, k *key, t *exchange.Token) ([]byte, error) {
 		plain = append(plain, boundServed)
 	}
 	plain = append(plain, t.SHA256[:]...)
-	plain = append(plain, byte(len(t.Mint)))
+	plain = append(plain, byte(len(t.Mint))) //nolint:gosec // checked above
 	plain = append(plain, t.Mint...)
 	plain = append(plain, t.Text.Reveal()...)
 	return aead.Encrypt(plain, k[:])

@@ -120,7 +120,7 @@ func TestServedFit(t *testing.T) {
 	}
 }
 
-// restated is the rule of DESIGN §5 once more, in milliseconds and other words. It says what is wrong with a token that
+// restated is the rule of docs/adr/0003 once more, in milliseconds and other words. It says what is wrong with a token that
 // was asked for and given at those times; lenient, while minting is unavailable.
 func restated(g exchange.Grant, limit time.Duration, notAfter, asked, given time.Time, token exchange.Token, lenient bool) string {
 	l := min(limit.Milliseconds(), notAfter.Sub(asked).Milliseconds()/1000*1000)
@@ -208,7 +208,7 @@ func TestFitProperty(t *testing.T) {
 	}
 }
 
-// DESIGN §9: 10,000 subjects with rests of 1 to 60 minutes cause at most 60 mints in 10 minutes, and each token is dead by
+// 10,000 subjects with rests of 1 to 60 minutes cause at most 60 mints in 10 minutes, and each token is dead by
 // the end of its subject's.
 func TestTenThousandSubjects(t *testing.T) {
 	for _, own := range []time.Duration{time.Hour, 8 * time.Hour} {

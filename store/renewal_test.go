@@ -37,7 +37,7 @@ func TestRenewalAhead(t *testing.T) {
 						t.Fatalf("somebody waited: %s, %v", token.Cache, err)
 					}
 					if token.Mint != first.Mint && renewed == 0 {
-						renewed = first.TrueExpiry.Sub(time.Now())
+						renewed = time.Until(first.TrueExpiry)
 					}
 				}
 				if (renewed != 0) != test.ahead {
