@@ -9,8 +9,11 @@ import (
 )
 
 func clientCommand() *cobra.Command {
-	group := &cobra.Command{Use: "client", Short: "Clients that may ask for tokens"}
-	group.AddCommand(&cobra.Command{
+	return group("client", "Clients that may ask for tokens", clientNewCommand())
+}
+
+func clientNewCommand() *cobra.Command {
+	return &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make a client's secret: the secret for the client, its digest for the configuration",
 		Long: `Makes 256 random bits. The secret is printed once and kept nowhere; the configuration holds only its SHA-256.
@@ -36,6 +39,5 @@ clients:
 `, secret.Reveal(), args[0], digest)
 			return found(err)
 		},
-	})
-	return group
+	}
 }

@@ -10,9 +10,7 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	group := &cobra.Command{Use: "config", Short: "Look at a configuration without running it"}
-	group.AddCommand(configCheckCommand(), configShowCommand())
-	return group
+	return group("config", "Look at a configuration without running it", configCheckCommand(), configShowCommand())
 }
 
 func configCheckCommand() *cobra.Command {

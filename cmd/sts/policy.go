@@ -11,9 +11,7 @@ import (
 )
 
 func policyCommand() *cobra.Command {
-	group := &cobra.Command{Use: "policy", Short: "Test and lint a policy before it is in force"}
-	group.AddCommand(policyTestCommand())
-	return group
+	return group("policy", "Test and lint a policy before it is in force", policyTestCommand(), policyLintCommand())
 }
 
 // policyFlags are what both commands take beside the files.
@@ -60,6 +58,43 @@ func reportTests(cmd *cobra.Command, policy *mapping.Policy) error {
 		return found(errors.New("the policy doesn't do what its tests say"))
 	}
 	return nil
+}
+
+func policyLintCommand() *cobra.Command {
+	var configPath string
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "lint FILE…",
+		Short: "Find what is allowed in a policy but seldom meant",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			policy, err := compilePolicy(configPath, paths)
+			if err != nil {
+				return found(err)
+			}
+			errs, warnings := 0, 0
+			for _, finding := range mapping.Lint(policy, now()) {
+				if finding.Severity == mapping.SeverityError {
+					errs++
+				} else {
+					warnings++
+				}
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), finding); err != nil {
+					return found(err)
+				}
+			}
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "policy lint: %d errors, %d warnings\n", errs, warnings); err != nil {
+				return found(err)
+			}
+			if errs > 0 || strict && warnings > 0 {
+				return found(errors.New("the policy has findings"))
+			}
+			return nil
+		},
+	}
+	policyFlags(cmd, &configPath)
+	cmd.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
+	return cmd
 }
 
 // compilePolicy compiles the files, under a configuration where one is named.
