@@ -165,6 +165,24 @@ func TestStrikesAcrossGenerations(t *testing.T) {
 	}
 }
 
+// Each minute is counted anew, in the table's old generation too.
+func TestStrikesBeginAgain(t *testing.T) {
+	g, now := newGate(t, admission.Config{})
+	kong := &exchange.Client{ID: "kong"}
+	for minute := range 3 {
+		if err := g.Enter(kong, here); err != nil {
+			t.Errorf("minute %d began with %v", minute, err)
+		}
+		for range 100 {
+			g.Penalize(kong, here)
+		}
+		if g.Enter(kong, here) == nil {
+			t.Errorf("100 invalid tokens in minute %d were let pass", minute)
+		}
+		now.forward(61 * time.Second)
+	}
+}
+
 // Whatever number of sources there is, the table is bounded, and a source that goes on is still caught.
 func TestStrikesAreBounded(t *testing.T) {
 	g, _ := newGate(t, admission.Config{})

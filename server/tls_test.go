@@ -119,6 +119,12 @@ func TestTLS(t *testing.T) {
 		if served.Load() != 2 {
 			t.Errorf("%d of 2 were served", served.Load())
 		}
+		s.do = nil
+		for range 3 {
+			if answer, _ := r.do(t, tokenRequest(t, url)); answer.StatusCode != http.StatusOK {
+				t.Errorf("one after another: %d", answer.StatusCode)
+			}
+		}
 	})
 	t.Run("A17 plain HTTP is refused, not redirected", func(t *testing.T) {
 		plain, err := net.Dial("tcp", addr)

@@ -38,7 +38,7 @@ func decode(body string) (*form, *exchange.Error) {
 		switch once := f.set(name, value); {
 		case !once:
 		case slices.Contains(seen, name):
-			if repeated == "" || name == "grant_type" {
+			if repeated == "" {
 				repeated = name
 			}
 		default:
