@@ -58,6 +58,7 @@ func TestRowsE(t *testing.T) {
 		{id: "E09", ask: group("etl", "scope", "sql"), check: scope("sql")},
 		{id: "E09 all", ask: group("etl"), check: scope("all-apis sql")},
 		{id: "E10", ask: group("etl", "scope", "sql unity-catalog"), status: 400, code: "invalid_scope", reason: exchange.ReasonScopeExceedsPolicy},
+		{id: "E14", ask: group("data-eng", "scope", "model-serving sql"), status: 400, code: "invalid_scope", reason: exchange.ReasonScopeExceedsPolicy}, // sql is another principal's
 		{id: "E12 quote", ask: change(with("scope", `a"b`)), status: 400, code: "invalid_scope", reason: malformed},
 		{id: "E12 backslash", ask: change(with("scope", `a\b`)), status: 400, code: "invalid_scope", reason: malformed},
 		{id: "E12 control", ask: change(with("scope", "a\x01b")), status: 400, code: "invalid_scope", reason: malformed},

@@ -105,7 +105,9 @@ func TestStepsOfTheLadder(t *testing.T) {
 
 func stepsOfTheLadder(t *testing.T, subjects int) {
 	w := newWorld(t)
-	rest := func(i int) time.Duration { return time.Minute + time.Duration(i+1)*59*time.Minute/time.Duration(subjects) }
+	rest := func(i int) time.Duration {
+		return time.Minute + time.Duration(i+1)*59*time.Minute/time.Duration(subjects)
+	}
 	tokens, err := w.idp.MintMany(subjects, func(i int) idp.Token {
 		return idp.Token{Algorithm: "ES256", Lifetime: rest(i), Claims: map[string]any{"sub": fmt.Sprint("subject-", i), "groups": []string{"etl"}}}
 	})
