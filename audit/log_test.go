@@ -214,6 +214,8 @@ func TestWhatIsAwaited(t *testing.T) {
 		dir := t.TempDir()
 		l, _ := open(t, dir, func(c *audit.Config) { c.Sync = mode })
 		countSyncs(t, l, gate)
+		openGate := sync.OnceFunc(func() { close(gate) })
+		t.Cleanup(openGate)
 		for _, e := range events {
 			want := map[audit.Sync]bool{audit.SyncMint: e.mint, audit.SyncAlways: e.always}[mode]
 			before := strings.Count(readAll(t, dir), "\n")
@@ -245,7 +247,7 @@ func TestWhatIsAwaited(t *testing.T) {
 				t.Errorf("%s, %s: accepted before its fsync", mode, e.name)
 			}
 		}
-		close(gate)
+		openGate()
 		mustClose(t, l)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -150,6 +151,13 @@ func TestFaults(t *testing.T) {
 				t.Errorf("not healthy again: %v", err)
 			}
 			mustClose(t, l)
+			if !strings.HasSuffix(test.name, "no truncation either") {
+				for _, path := range segments(t, dir) {
+					if text, err := os.ReadFile(path); err != nil || !bytes.HasSuffix(text, []byte("\n")) {
+						t.Errorf("%s ends in the middle of a line, error %v", path, err)
+					}
+				}
+			}
 			got := slices.DeleteFunc(accepted(t, dir), func(id string) bool { return test.present && strings.HasPrefix(id, "refused") })
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -231,6 +239,45 @@ func TestNoSecondFsync(t *testing.T) {
 	}
 	if files["kept"] == files["next"] {
 		t.Error("goes on in a file whose fsync failed")
+	}
+}
+
+// firstSyncFails is a disk that loses what was written before an fsync, and then says that all is well.
+type firstSyncFails struct {
+	audit.File
+	entered, proceed chan struct{}
+	once             *sync.Once
+}
+
+func (f firstSyncFails) Sync() (err error) {
+	f.once.Do(func() {
+		close(f.entered)
+		<-f.proceed
+		err = syscall.EIO
+	})
+	return err
+}
+
+// Whoever waited for the next fsync of a file whose last one failed is refused, too.
+func TestWaitersOfALostFile(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := open(t, dir, func(c *audit.Config) { c.Sync = audit.SyncAlways })
+	f := firstSyncFails{entered: make(chan struct{}), proceed: make(chan struct{}), once: new(sync.Once)}
+	if err := l.FailFiles(func(_ string, file audit.File) (audit.File, error) { f.File = file; return f, nil }); err != nil {
+		t.Fatal(err)
+	}
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- record(l, "first") }()
+	<-f.entered
+	go func() { second <- record(l, "second") }()
+	for !strings.Contains(readAll(t, dir), `"id":"second"`) {
+		time.Sleep(time.Millisecond)
+	}
+	close(f.proceed)
+	for _, err := range []error{<-first, <-second} {
+		if !errors.Is(err, syscall.EIO) {
+			t.Errorf("accepted on a lost file: %v", err)
+		}
 	}
 }
 
