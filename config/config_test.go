@@ -67,7 +67,8 @@ func TestDefaults(t *testing.T) {
 		IdentityProviders: map[string]config.Provider{"okta": {
 			Issuer: "https://okta.example", Audiences: []string{"lakegate"}, TokenTypes: []string{"jwt"}, Algorithms: []string{"RS256", "ES256"},
 			SubjectClaim: map[string]string{"access_token": "sub", "id_token": "sub", "jwt": "sub"}, GroupsClaim: "groups", GroupsOverage: "deny",
-			ClockSkew: 30 * time.Second, MaxTokenAge: 24 * time.Hour, JWKSMaxStale: 24 * time.Hour,
+			PartyClaims: []string{"azp", "client_id"},
+			ClockSkew:   30 * time.Second, MaxTokenAge: 24 * time.Hour, JWKSMaxStale: 24 * time.Hour,
 		}},
 		Clients: map[string]config.Client{"kong": {
 			AuthMethod: "client_secret_basic", SecretSHA256: []config.Digest{digest}, IdentityProviders: []string{"okta"},

@@ -21,6 +21,7 @@ type Provider struct {
 	SubjectClaim  map[string]string `yaml:"subject_claim"` // by token type, for all three types
 	GroupsClaim   string            `yaml:"groups_claim"`  // a name, a dotted path, or a JSON pointer
 	GroupsOverage string            `yaml:"groups_overage"`
+	PartyClaims   []string          `yaml:"party_claims"` // whom a token was issued to; the first that is there counts
 	RequireTyp    string            `yaml:"require_typ,omitempty"`
 	ClockSkew     time.Duration     `yaml:"clock_skew"`    // widens nbf and iat, never exp
 	MaxTokenAge   time.Duration     `yaml:"max_token_age"` // since iat
@@ -54,6 +55,7 @@ type providerFile struct {
 	SubjectClaim  strictyaml.Value[subjectClaim] `yaml:"subject_claim"`
 	GroupsClaim   strictyaml.Value[claimPath]    `yaml:"groups_claim"`
 	GroupsOverage text                           `yaml:"groups_overage"`
+	PartyClaims   list[claimName]                `yaml:"party_claims"`
 	RequireTyp    text                           `yaml:"require_typ"`
 	ClockSkew     duration                       `yaml:"clock_skew"`
 	MaxTokenAge   duration                       `yaml:"max_token_age"`
@@ -108,6 +110,9 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 		p.SubjectClaim = f.SubjectClaim.V.byType(p.SubjectClaim)
 	}
 	p.GroupsClaim = string(f.GroupsClaim.Or(claimPath(p.GroupsClaim)))
+	if f.PartyClaims.set() {
+		p.PartyClaims = toStrings(f.PartyClaims.values())
+	}
 	c.overage(f.GroupsOverage, path+".groups_overage")
 	p.RequireTyp = c.filled(f.RequireTyp, path+".require_typ")
 	p.ClockSkew = c.span(f.ClockSkew, path+".clock_skew", p.ClockSkew, 0, maxClockSkew)
@@ -146,6 +151,16 @@ func (c *checker) overage(v text, path string) {
 }
 
 // audienceClaim is a value of aud.
+type claimName string
+
+func (n *claimName) UnmarshalScalar(text string) error {
+	*n = claimName(text)
+	if !isPrintable(text) {
+		return strictyaml.Problemf("write it in printable ASCII without spaces and quotes", "not the name of a claim")
+	}
+	return nil
+}
+
 type audienceClaim string
 
 func (a *audienceClaim) UnmarshalScalar(text string) error {

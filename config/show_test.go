@@ -55,6 +55,7 @@ identity_providers:
       jwt: sub
     groups_claim: groups
     groups_overage: deny
+    party_claims: [azp, client_id]
     clock_skew: 30s
     max_token_age: 24h
     jwks_max_stale: 24h

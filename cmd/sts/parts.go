@@ -22,7 +22,7 @@ func providersOf(cfg *config.Config) []identity.Provider {
 	for name, p := range cfg.IdentityProviders {
 		made := identity.Provider{
 			Name: name, Issuer: p.Issuer, Audiences: p.Audiences, Algorithms: p.Algorithms,
-			JWKSURI: p.JWKSURI, JWKSFile: p.JWKSFile, GroupsClaim: p.GroupsClaim, RequireTyp: p.RequireTyp,
+			JWKSURI: p.JWKSURI, JWKSFile: p.JWKSFile, GroupsClaim: p.GroupsClaim, PartyClaims: p.PartyClaims, RequireTyp: p.RequireTyp,
 			ClockSkew: p.ClockSkew, MaxTokenAge: p.MaxTokenAge, JWKSMaxStale: p.JWKSMaxStale,
 			SubjectClaims: map[exchange.TokenType]string{},
 		}
