@@ -17,7 +17,7 @@ import (
 // FuzzDecide makes a random policy and random attempts of its seed. However the policy is indexed, it must decide as the
 // slow reference does. The seeds below run with every test.
 func FuzzDecide(f *testing.F) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {

@@ -11,7 +11,8 @@
 //	engine.go           what is in force: prepare, commit, refuse, start; a bad file never replaces a good policy
 //	environment.go      what the configuration knows and a policy refers to
 //	document.go         the shape of a file
-//	compile.go          files -> Policy: workspaces, principals, groups; every fault at once
+//	compile.go          files -> Policy, every fault at once
+//	compile_principal.go  workspaces, principals, names of groups
 //	compile_rule.go     rules and access: what they grant, and that they are no wider than they say
 //	compile_match.go    the match part of a rule
 //	glob.go             patterns
@@ -19,8 +20,8 @@
 //	condition_reads.go  which claims a condition reads, and whether it binds a tenant
 //	policy.go           the compiled form
 //	index.go            where to look for the rules that can match
-//	suite.go            the policy's own tests
-//	lint.go             what loads, and yet should be mended
+//	suite.go            the policy's own tests, suite_run.go runs them
+//	lint.go             what loads, and yet should be mended; lint_overlap.go what concerns pairs of rules
 //	versions.go         accepted policies in the ledger
 //
 // Deciding:
@@ -30,4 +31,5 @@
 //	match.go       one rule against one attempt
 //	activation.go  an attempt as CEL sees it
 //	explain.go     the same once more, with everything written down
+//	access.go      who may use our own API
 package mapping

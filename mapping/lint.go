@@ -137,9 +137,8 @@ func (l *linter) groupAt(r *rule, name string, issuers []string) {
 	}
 }
 
-func (g *groupMatcher) contradicts() bool {
-	unwanted := func(n string) bool { return slices.Contains(g.none, n) }
-	return slices.ContainsFunc(g.all, unwanted) || len(g.any) > 0 && !slices.ContainsFunc(g.any, func(n string) bool { return !unwanted(n) })
+func (m *groupMatcher) contradicts() bool {
+	return m.excludes(m)
 }
 
 func (l *linter) unused() {
