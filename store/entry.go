@@ -16,11 +16,22 @@ import (
 // was moved to another key does not open. Inside, in this order: true expiry (8 bytes, Unix seconds), the bound (1), the
 // token's SHA-256, the mint id behind its length (1), the text. Scopes and details are in the key, so the grant that
 // finds the token has them.
-const (
-	boundToken  = 't'
-	boundServed = 's'
-	entryHead   = 8 + 1 + sha256.Size + 1
-)
+const entryHead = 8 + 1 + sha256.Size + 1
+
+func boundMark(b exchange.Bound) byte {
+	if b == exchange.BoundToken {
+		return 't'
+	}
+	return 's'
+}
+
+// boundOf is what bounds the tokens of a method.
+func boundOf(m exchange.Method) exchange.Bound {
+	if m == exchange.MethodFederation {
+		return exchange.BoundToken
+	}
+	return exchange.BoundServed
+}
 
 // seal makes the bytes that are kept under k.
 func seal(aead tink.AEAD, k *key, t *exchange.Token) ([]byte, error) {
@@ -29,11 +40,7 @@ func seal(aead tink.AEAD, k *key, t *exchange.Token) ([]byte, error) {
 	}
 	plain := make([]byte, 0, entryHead+len(t.Mint)+len(t.Text))
 	plain = binary.BigEndian.AppendUint64(plain, uint64(t.TrueExpiry.Unix())) //nolint:gosec // after 1970
-	if t.Bound == exchange.BoundToken {
-		plain = append(plain, boundToken)
-	} else {
-		plain = append(plain, boundServed)
-	}
+	plain = append(plain, boundMark(t.Bound))
 	plain = append(plain, t.SHA256[:]...)
 	plain = append(plain, byte(len(t.Mint))) //nolint:gosec // checked above
 	plain = append(plain, t.Mint...)
@@ -47,17 +54,12 @@ func open(aead tink.AEAD, k *key, box []byte, g *exchange.Grant) (t exchange.Tok
 	if err != nil {
 		return t, fmt.Errorf("opening a cached token: %w", err)
 	}
-	if len(plain) < entryHead || len(plain) < entryHead+int(plain[entryHead-1]) {
+	if len(plain) < entryHead || len(plain) <= entryHead+int(plain[entryHead-1]) {
 		return t, errors.New("a cached token is cut short")
 	}
 	t.TrueExpiry = time.Unix(int64(binary.BigEndian.Uint64(plain)), 0).UTC() //nolint:gosec // as sealed
-	switch plain[8] {
-	case boundToken:
-		t.Bound = exchange.BoundToken
-	case boundServed:
-		t.Bound = exchange.BoundServed
-	default:
-		return exchange.Token{}, errors.New("a cached token has an unknown bound")
+	if t.Bound = boundOf(g.Method); plain[8] != boundMark(t.Bound) {
+		return exchange.Token{}, errors.New("a cached token is not bounded the way its method bounds")
 	}
 	copy(t.SHA256[:], plain[9:])
 	text, cut := string(plain[entryHead:]), int(plain[entryHead-1])

@@ -80,10 +80,7 @@ func (t *Tokens) ask(ctx context.Context, id exchange.MintID, g *exchange.Grant,
 
 // check holds what was minted against what was asked.
 func check(token *exchange.Token, id exchange.MintID, g *exchange.Grant, until, now time.Time) error {
-	bound := exchange.BoundServed
-	if g.Method == exchange.MethodFederation {
-		bound = exchange.BoundToken
-	}
+	bound := boundOf(g.Method)
 	var wrong string
 	switch {
 	case token.Text == "":
