@@ -1,7 +1,9 @@
 package databricks_test
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -222,6 +224,9 @@ func TestTransport(t *testing.T) {
 			e := check(t, m, grant(w.URL, exchange.MethodFederation), test.code, test.reason)
 			if test.code == exchange.CodeUnavailable && e.RetryAfter <= 0 {
 				t.Error("does not say when to come back")
+			}
+			if errors.Is(e, context.DeadlineExceeded) {
+				t.Errorf("our own time-out looks like the caller's deadline: %v", e)
 			}
 		})
 	}

@@ -226,6 +226,25 @@ func TestOutageOpensNoBreaker(t *testing.T) {
 	_ = check(t, m, g, "", "")
 }
 
+// An outage between rejections says nothing of the principal: it neither opens the breaker nor closes it.
+func TestOutageBetweenRejections(t *testing.T) {
+	statuses := []int{401, 503, 401, 503, 401}
+	w := serve(t, nil)
+	w.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		says(statuses[min(w.calls, len(statuses)-1)], `{}`)(rw, r)
+		w.calls++
+	})
+	m, _ := newMinter(t, nil)
+	for range 20 {
+		if _, err := mint(m, grant(w.URL, exchange.MethodFederation)); err == nil {
+			t.Fatal("minted")
+		}
+	}
+	if w.calls != len(statuses) {
+		t.Errorf("%d requests, want %d", w.calls, len(statuses))
+	}
+}
+
 func TestRejectionRaisesAnAlarm(t *testing.T) {
 	w := serve(t, says(401, `{"error":"invalid_client"}`))
 	var log bytes.Buffer
