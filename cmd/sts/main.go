@@ -6,6 +6,7 @@
 //	config.go     sts config check|show
 //	policy.go     sts policy test|lint
 //	client.go     sts client new
+//	keys.go       sts keys new store
 //	clock.go      the one clock (clock_testclock.go in programs under test)
 package main
 
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), configCommand(), policyCommand(), clientCommand(), versionCommand())
+	root.AddCommand(serveCommand(), configCommand(), policyCommand(), clientCommand(), keysCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
