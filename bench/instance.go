@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// object and list are YAML, written as JSON, which YAML contains.
+type (
+	object = map[string]any
+	list   = []any
+)
+
+// instance is one service with its own files, which may be started more than once.
+type instance struct {
+	*process
+	bench  *bench
+	dir    string
+	issuer string
+}
+
+// newInstance writes the files of a service that isn't started.
+func (b *bench) newInstance(name, sync string) (*instance, error) {
+	s := &instance{bench: b, dir: filepath.Join(b.dir, name), issuer: "https://" + name + ".bench.example"}
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	for file, content := range map[string]object{"sts.yaml": b.config(s.issuer, sync), "policy.yaml": b.policy()} {
+		text, err := json.MarshalIndent(content, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, file), text, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// start starts the service and waits until it is ready; it returns how long that took from exec on.
+func (s *instance) start(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	env := []string{}
+	if s.bench.profile != "" {
+		env = append(env, "STS_PPROF="+filepath.Join(s.dir, "pprof.sock"))
+	}
+	p, err := s.bench.launch(ctx, s.dir, env, s.bench.program, "serve", "--config", "sts.yaml")
+	if err != nil {
+		return 0, err
+	}
+	s.process = p
+	if err := p.awaitReady(ctx); err != nil {
+		return 0, err
+	}
+	took := time.Since(began)
+	return took, s.bench.world.trust(s.issuer, p.http)
+}
+
+// config has everything on, with limits that count and never refuse.
+func (b *bench) config(issuer, sync string) object {
+	registered := object{}
+	for _, c := range b.clients {
+		registered[c.id] = object{
+			"auth_method": "client_secret_basic", "secret_sha256": list{c.digest}, "identity_providers": list{"okta"},
+			"authorized_parties": list{party}, "audiences": list{"prod"}, "limits": object{"rate": "1000000/s", "burst": 1_000_000},
+		}
+	}
+	return object{
+		"issuer": issuer,
+		"listen": object{"http": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+		"identity_providers": object{"okta": object{
+			"issuer": b.world.idp.Issuer("okta").URL(), "audiences": list{audience}, "token_types": list{"access_token"},
+			"algorithms": list{"ES256", "RS256"},
+		}},
+		"clients": registered,
+		"databricks": object{
+			"accounts": object{"main": object{"id": b.world.databricks.AccountID(), "host": "https://accounts.cloud.databricks.com"}},
+		},
+		"policy": object{"files": list{"policy.yaml"}},
+		"audit":  object{"sync": sync},
+		"limits": object{"global": "1000000/s"},
+	}
+}
+
+// policy grants each of the principals to a team, under a condition, below a rule that denies.
+func (b *bench) policy() object {
+	known, rules := object{}, list{object{
+		"id": "no-contractors", "effect": "deny", "owner": "security",
+		"match": object{"issuer": list{"okta"}, "groups": object{"any": list{"contractors"}}},
+	}}
+	all := list{}
+	for _, c := range b.clients {
+		all = append(all, c.id)
+	}
+	for i := range principals {
+		name := fmt.Sprintf("p%d", i)
+		known[name] = object{
+			"workspace": "prod", "application_id": applicationID(i), "scopes": list{"model-serving"}, "max_lifetime": "1h", "owner": "platform",
+		}
+		rules = append(rules, object{
+			"id": "team-" + name, "owner": "platform",
+			"match": object{
+				"issuer": list{"okta"}, "groups": object{"any": list{team(i)}, "none": list{"suspended"}}, "clients": all,
+				"when": `claims.amr.exists(m, m == "mfa")`,
+			},
+			"grant": object{"principal": name, "lifetime": "1h"},
+		})
+	}
+	return object{
+		"version":    1,
+		"workspaces": object{"prod": object{"host": b.world.databricks.URL(), "account": "main"}},
+		"principals": known,
+		"rules":      rules,
+	}
+}
+
+// granted counts the records of granted exchanges. They are in the kernel before their answer, so nobody has to wait.
+func (s *instance) granted() (n int, err error) {
+	exchange, granted := []byte(`"type":"exchange"`), []byte(`"outcome":"granted"`)
+	err = filepath.WalkDir(filepath.Join(s.dir, "data", "audit"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for line := range bytes.Lines(text) {
+			if bytes.Contains(line, exchange) && bytes.Contains(line, granted) {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// complete is void where a record of the answers is lost.
+func (s *instance) complete(answers int) error {
+	n, err := s.granted()
+	if err != nil {
+		return err
+	}
+	if n < answers {
+		return void("%d answers and only %d records in %s", answers, n, filepath.Base(s.dir))
+	}
+	return nil
+}
+
+// client is a registered client.
+type client struct{ id, secret, digest string }
+
+// errVoid marks a run that measured nothing.
+var errVoid = errors.New("void")
+
+func void(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{errVoid}, args...)...)
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/lakegate/sts/audit"
+)
+
+// side is one of those that take turns, and what its rounds showed.
+type side struct {
+	*process
+	requests string // file
+	length   time.Duration
+	before   func(context.Context) error // each round, nil for nothing
+	measured []measure
+}
+
+// alternate measures all sides round by round, so that what else happens on the machine happens to all of them.
+func (b *bench) alternate(ctx context.Context, sides ...*side) error {
+	for range rounds {
+		for _, s := range sides {
+			if s.before != nil {
+				if err := s.before(ctx); err != nil {
+					return err
+				}
+			}
+			m, err := b.round(ctx, s.process, s.requests, s.length)
+			if err != nil {
+				return err
+			}
+			s.measured = append(s.measured, m)
+		}
+	}
+	return nil
+}
+
+func (s *side) total() (n int) {
+	for _, m := range s.measured {
+		n += m.requests
+	}
+	return n
+}
+
+// warm measures exchanges that mint nothing and verify nothing anew: ten thousand subject tokens, a hundred principals,
+// three clients. A second service, whose records reach the disk when it suits the kernel, shows what sync: mint costs.
+func (b *bench) warm(ctx context.Context) error {
+	tokens, err := b.mint(subjects, subjects, "ES256")
+	if err != nil {
+		return err
+	}
+	requests := b.requests(tokens)
+	file := filepath.Join(b.dir, "warm.requests")
+	if err := writeRequests(file, requests); err != nil {
+		return err
+	}
+	s, sample, err := b.warmed(ctx, "mint", audit.SyncMint, requests)
+	if err != nil {
+		return err
+	}
+	written, _, err := b.warmed(ctx, "written", audit.SyncWritten, requests)
+	if err != nil {
+		return err
+	}
+	bare, err := b.launchBare(ctx, sample)
+	if err != nil {
+		return err
+	}
+	minted, mallocs := b.world.databricks.Mints(""), 0.0
+	if mallocs, err = s.mallocs(ctx); err != nil {
+		return err
+	}
+
+	theirs := &side{process: bare, requests: file, length: b.length}
+	ours := &side{process: s.process, requests: file, length: b.length}
+	loose := &side{process: written.process, requests: file, length: b.length}
+	if b.profile != "" {
+		ours.before = func(context.Context) error { go s.saveProfile(ctx, b.length); return nil }
+	}
+	if err := b.alternate(ctx, theirs, ours, loose); err != nil {
+		return err
+	}
+	after, err := s.mallocs(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.complete(len(requests) + ours.total()); err != nil {
+		return err
+	}
+	if err := written.complete(len(requests) + loose.total()); err != nil {
+		return err
+	}
+	memory, err := s.memory()
+	if err != nil {
+		return err
+	}
+	b.tellWarm(median(theirs.measured), median(ours.measured), median(loose.measured))
+	b.table.add(row{what: "  allocations a request", measured: fmt.Sprintf("%.0f", (after-mallocs)/float64(ours.total()))})
+	b.table.add(row{what: "  memory, warm", measured: fmt.Sprintf("%.0f MiB", memory), budget: "<= 256 MiB", verdict: verdict(memory <= 256)})
+	extra := b.world.databricks.Mints("") - minted
+	b.table.add(row{
+		what: "  mints while warm", measured: fmt.Sprint(extra), against: fmt.Sprintf("%d grants", grants), budget: "0", verdict: verdict(extra == 0),
+	})
+	s.stop()
+	written.stop()
+	bare.stop()
+	return b.restarts(ctx, s)
+}
+
+func (b *bench) tellWarm(theirs, ours, loose measure) {
+	ratio := ours.perSecond / theirs.perSecond
+	b.table.add(row{
+		what: "warm exchange over HTTP", measured: rate(ours.perSecond), against: "bare handler " + rate(theirs.perSecond),
+		ratio: fmt.Sprintf("%.2f", ratio), budget: ">= 0.70, aim 0.75", verdict: verdict(ratio >= 0.70),
+	})
+	b.table.add(row{what: "  p50 / p99", measured: times(ours), against: times(theirs)})
+	b.table.add(row{
+		what: "  CPU a request", measured: micros(ours.cpu), against: micros(theirs.cpu),
+		ratio: fmt.Sprintf("%.2f", float64(ours.cpu)/float64(theirs.cpu)),
+	})
+	cost := 100 * (1 - ours.perSecond/loose.perSecond)
+	b.table.add(row{
+		what: "  audit sync: mint", measured: rate(ours.perSecond), against: "written " + rate(loose.perSecond),
+		ratio: fmt.Sprintf("%+.0f %%", -cost), budget: ">= -10 %", verdict: verdict(cost <= 10),
+	})
+}
+
+// warmed is a running service that has seen all requests once, and one of its answers.
+func (b *bench) warmed(ctx context.Context, name string, sync audit.Sync, requests []request) (*instance, string, error) {
+	s, err := b.newInstance(name, string(sync))
+	if err != nil {
+		return nil, "", err
+	}
+	took, err := s.start(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if sync == audit.SyncMint {
+		b.table.add(row{what: "first start, until ready", measured: millis(took), budget: "<= 1 s", verdict: verdict(took <= time.Second)})
+	}
+	sample, err := sendAll(ctx, s.http, requests, connections)
+	return s, sample, err
+}
+
+// restarts measures how long a stopped service takes to be back, with the ledger that it left.
+func (b *bench) restarts(ctx context.Context, s *instance) error {
+	var all []time.Duration
+	for range rounds {
+		took, err := s.start(ctx)
+		if err != nil {
+			return err
+		}
+		s.stop()
+		all = append(all, took)
+	}
+	slices.Sort(all)
+	took := all[len(all)/2]
+	b.table.add(row{what: "restart, until ready", measured: millis(took), budget: "<= 1 s", verdict: verdict(took <= time.Second)})
+	return nil
+}
+
+// launchBare starts the bare handler, which answers those bytes.
+func (b *bench) launchBare(ctx context.Context, sample string, args ...string) (*process, error) {
+	file := filepath.Join(b.dir, "answer.json")
+	if err := os.WriteFile(file, []byte(sample), 0o600); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return b.launch(ctx, b.dir, nil, self, append([]string{"bare", "-answer", file}, args...)...)
+}
+
+func rate(perSecond float64) string { return fmt.Sprintf("%.0f/s", perSecond) }
+
+func times(m measure) string {
+	return fmt.Sprintf("%.2f / %.1f ms", float64(m.p50.Microseconds())/1000, float64(m.p99.Microseconds())/1000)
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d.Nanoseconds())/1000) }
+
+func millis(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
