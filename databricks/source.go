@@ -121,9 +121,6 @@ func fetch(ctx context.Context, client *http.Client, source auth.TokenSource) *r
 	if err == nil {
 		r.believed = token.AccessToken
 	}
-	if r.err != nil && errors.Is(context.Cause(ctx), outbound.ErrTimeout) {
-		r.err = outbound.ErrTimeout
-	}
 	return r
 }
 
