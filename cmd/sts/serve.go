@@ -159,7 +159,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		path: path, cfg: cfg, policy: s.policy, identity: s.identity, clients: registry, minter: minter, recorder: record, log: s.log,
 	}
 	return s.buildServer(ctx, cfg, exchanges, registry, []server.Part{
-		{Name: "audit", Check: record.Health},
+		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},
