@@ -1,5 +1,5 @@
 // Command sts-dev runs what developers and tests need beside the service: an emulated identity provider and emulated
-// Databricks workspaces.
+// Databricks workspaces, and a demo between them.
 package main
 
 import (
@@ -29,6 +29,6 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newUp())
+	root.AddCommand(newUp(), newDemo())
 	return root
 }

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func command(args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...) //nolint:gosec // the test binary runs itself
+	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "STS_DEV_TEST_MAIN=1")
 	return cmd
 }
