@@ -187,6 +187,8 @@ func TestCompiles(t *testing.T) {
 		`issuer: [github], when: 'subject.startsWith("repo:acme/")'`, `issuer: [okta], subject: ["auth0|7*"]`,
 		`issuer: [okta], when: 'claims.amr.exists(m, m == "mfa")'`, `issuer: [okta], clients: [kong], actor: any`,
 		`issuer: [okta], when: 'claims["https://acme.example/team"] == "x" && now < timestamp("2027-01-01T00:00:00Z")'`,
+		`issuer: [okta], when: 'claims.amr.exists(m, m == "mfa") && claims.roles.exists(r, r.startsWith("admin-")) && groups.exists(g, g.endsWith("-prod"))'`,
+		`issuer: [okta], when: '"mfa" in claims.amr && claims.department in ["a", "b"] && claims.level >= 2'`,
 		`issuer: [okta], everyone: true`, `issuer: [okta], when: '"amr" in claims && "x" in actor.claims'`,
 		`issuer: [okta], when: 'subject.matches("^[a-z]+$") && size(groups) < 10'`,
 	} {
