@@ -11,8 +11,8 @@ var _ exchange.Policy = (*Policy)(nil)
 
 // evaluation is what one decision needs beside the policy; it is used again and again.
 type evaluation struct {
-	view, alone view
-	lists       [][]*rule
+	view, alone           view
+	denies, allows, blind [][]*rule
 }
 
 // Decide implements exchange.Policy: target, denies, allows, then scope and details.
@@ -50,8 +50,6 @@ func (p *Policy) Decide(a *exchange.Attempt) exchange.Decision {
 
 func (p *Policy) release(e *evaluation) {
 	e.view, e.alone = view{}, view{} // holds on to nobody's claims
-	clear(e.lists)
-	e.lists = e.lists[:0]
 	p.evaluations.Put(e)
 }
 
@@ -72,20 +70,17 @@ func (p *Policy) judge(e *evaluation, v *view, t *target) verdict {
 	}
 	known := v.subject.Groups.Known
 
-	e.lists = ix.denies.lists(e.lists[:0], v)
+	e.denies, e.allows = ix.sighted.lists(v, e.denies[:0], e.allows[:0])
 	if !known {
-		e.lists = ix.blindDenies.lists(e.lists, v)
+		e.denies, e.blind = ix.blind.lists(v, e.denies, e.blind[:0])
 	}
-	if out := firstDeny(e.lists, v); out.deny != nil {
+	if out := firstDeny(e.denies, v); out.deny != nil {
 		return out
 	}
-	e.lists = ix.allows.lists(e.lists[:0], v)
-	out := bestAllow(e.lists, v, t)
-	if out.allow != nil || out.ambiguous || out.blind || known {
-		return out
+	out := bestAllow(e.allows, v, t)
+	if out.allow == nil && !out.ambiguous && !out.blind && !known {
+		out.blind = anyUnknown(e.blind, v, t)
 	}
-	e.lists = ix.blindAllows.lists(e.lists[:0], v)
-	out.blind = anyUnknown(e.lists, v, t)
 	return out
 }
 

@@ -8,22 +8,25 @@ import (
 // index finds the rules that can match a subject of one provider, so that a decision looks at a handful of rules and
 // never at all of them.
 type index struct {
-	denies, allows table
-	// blindDenies and blindAllows hold the rules that stand under a group above, without regard to groups: for subjects
-	// whose groups are not known.
-	blindDenies, blindAllows table
+	sighted table
+	// blind holds the rules that stand under a group above, without regard to groups: for subjects whose groups are not
+	// known.
+	blind table
 }
 
 // table holds rules under what a subject must have to match: each rule under all values of one of its conditions, the
 // one that narrows most. Every list is in the policy's order.
 type table struct {
-	subjects map[string][]*rule // by the whole subject
-	groups   map[string][]*rule // by one of the subject's groups
-	prefixes map[string][]*rule // by what the subject starts with
-	lengths  []int              // of the prefixes, ascending
-	clients  map[string][]*rule
-	rest     []*rule
+	subjects map[string]entry // by the whole subject
+	groups   map[string]entry // by one of the subject's groups
+	prefixes map[string]entry // by what the subject starts with
+	lengths  []int            // of the prefixes, ascending
+	clients  map[string]entry
+	rest     entry
 }
+
+// entry holds denies and allows side by side, since every decision asks for both.
+type entry struct{ denies, allows []*rule }
 
 // buildIndexes makes an index per provider that can be named, and one for all others.
 func buildIndexes(rules []*rule, providers []string) (byProvider map[string]*index, foreign *index) {
@@ -51,21 +54,17 @@ func buildIndexes(rules []*rule, providers []string) (byProvider map[string]*ind
 }
 
 func newIndex() *index {
-	return &index{denies: newTable(), allows: newTable(), blindDenies: newTable(), blindAllows: newTable()}
+	return &index{sighted: newTable(), blind: newTable()}
 }
 
 func newTable() table {
-	return table{subjects: map[string][]*rule{}, groups: map[string][]*rule{}, prefixes: map[string][]*rule{}, clients: map[string][]*rule{}}
+	return table{subjects: map[string]entry{}, groups: map[string]entry{}, prefixes: map[string]entry{}, clients: map[string]entry{}}
 }
 
 func (ix *index) add(r *rule, provider string) {
-	sighted, blind := &ix.allows, &ix.blindAllows
-	if r.deny {
-		sighted, blind = &ix.denies, &ix.blindDenies
-	}
 	groups := r.match.groups
 	if r.match.literalSubjects() || groups == nil || len(groups.any)+len(groups.all) == 0 {
-		sighted.add(r)
+		ix.sighted.add(r)
 		return
 	}
 	set := groups.at(provider)
@@ -74,12 +73,12 @@ func (ix *index) add(r *rule, provider string) {
 		// Nobody at this provider holds what is wanted.
 	case set.wantsAny:
 		for _, group := range set.any {
-			put(sighted.groups, group, r)
+			put(ix.sighted.groups, group, r)
 		}
 	default:
-		put(sighted.groups, set.all[0], r)
+		put(ix.sighted.groups, set.all[0], r)
 	}
-	blind.add(r)
+	ix.blind.add(r)
 }
 
 // add puts a rule under its subjects, else what they start with, else its clients.
@@ -99,14 +98,24 @@ func (t *table) add(r *rule) {
 			put(t.clients, client, r)
 		}
 	default:
-		t.rest = append(t.rest, r)
+		t.rest.add(r)
 	}
 }
 
-// put appends a rule, once: two of its patterns may start alike.
-func put(m map[string][]*rule, key string, r *rule) {
-	if list := m[key]; len(list) == 0 || list[len(list)-1] != r {
-		m[key] = append(list, r)
+func put(m map[string]entry, key string, r *rule) {
+	e := m[key]
+	e.add(r)
+	m[key] = e
+}
+
+// add appends a rule, once: two of its patterns may start alike.
+func (e *entry) add(r *rule) {
+	list := &e.allows
+	if r.deny {
+		list = &e.denies
+	}
+	if n := len(*list); n == 0 || (*list)[n-1] != r {
+		*list = append(*list, r)
 	}
 }
 
@@ -115,7 +124,7 @@ func (m *matcher) literalSubjects() bool {
 }
 
 func (ix *index) finish() {
-	for _, t := range []*table{&ix.denies, &ix.allows, &ix.blindDenies, &ix.blindAllows} {
+	for _, t := range []*table{&ix.sighted, &ix.blind} {
 		lengths := map[int]bool{}
 		for prefix := range t.prefixes {
 			lengths[len(prefix)] = true
@@ -125,31 +134,29 @@ func (ix *index) finish() {
 }
 
 // lists appends the lists that hold every rule that can match. A rule may be in several of them.
-func (t *table) lists(into [][]*rule, v *view) [][]*rule {
-	subject := v.subject.Subject
-	if list := t.subjects[subject]; list != nil {
-		into = append(into, list)
+func (t *table) lists(v *view, denies, allows [][]*rule) (_, _ [][]*rule) {
+	take := func(e entry) {
+		if e.denies != nil {
+			denies = append(denies, e.denies)
+		}
+		if e.allows != nil {
+			allows = append(allows, e.allows)
+		}
 	}
+	subject := v.subject.Subject
+	take(t.subjects[subject])
 	if len(t.groups) > 0 {
 		for _, group := range v.subject.Groups.Names {
-			if list := t.groups[group]; list != nil {
-				into = append(into, list)
-			}
+			take(t.groups[group])
 		}
 	}
 	for _, n := range t.lengths {
 		if n > len(subject) {
 			break
 		}
-		if list := t.prefixes[subject[:n]]; list != nil {
-			into = append(into, list)
-		}
+		take(t.prefixes[subject[:n]])
 	}
-	if list := t.clients[v.client]; list != nil {
-		into = append(into, list)
-	}
-	if t.rest != nil {
-		into = append(into, t.rest)
-	}
-	return into
+	take(t.clients[v.client])
+	take(t.rest)
+	return denies, allows
 }
