@@ -16,7 +16,7 @@ func NewID(now time.Time, random io.Reader) (string, error) {
 		return "", fmt.Errorf("reading randomness for an id: %w", err)
 	}
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // a clock before 1970 is not a clock
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(u[:6], ms[2:])
 	u[6] = u[6]&0x0f | 0x70
 	u[8] = u[8]&0x3f | 0x80

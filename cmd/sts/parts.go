@@ -122,7 +122,7 @@ func environmentOf(cfg *config.Config) *mapping.Environment {
 func readPolicy(paths []string) ([]mapping.File, error) {
 	files := make([]mapping.File, len(paths))
 	for i, path := range paths {
-		data, err := os.ReadFile(path) //nolint:gosec // the operator names the files
+		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("reading the policy: %w", err)
 		}

@@ -188,7 +188,7 @@ func TestGracefulStop(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() { ended <- w.sts.Stop(t) }()
 	w.Eventually("the service has stopped listening", func() bool {
-		_, err := w.http.Get("http://" + w.sts.http + "/.well-known/jwks.json") //nolint:bodyclose // it must fail
+		_, err := w.http.Get("http://" + w.sts.http + "/.well-known/jwks.json")
 		return err != nil
 	})
 	remove()
