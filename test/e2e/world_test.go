@@ -42,8 +42,6 @@ type list = []any
 type setup struct {
 	config object
 	policy object
-	idp    idp.Config
-	dbx    databricks.Config
 }
 
 // world is a running service between its emulators.
