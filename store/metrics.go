@@ -46,6 +46,9 @@ func newTokensMetrics(r prometheus.Registerer, entries func() int) (*tokensMetri
 			Name: "sts_flight_waiters", Help: "Requests that wait for a mint.",
 		}),
 	}
+	for _, cause := range []string{dropUnopened, dropUnsealed} {
+		m.dropped.WithLabelValues(cause) // there from the start, so that an alarm sees the first one as a rise
+	}
 	if r == nil {
 		return m, nil
 	}
