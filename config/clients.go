@@ -90,6 +90,9 @@ func (c *checker) client(f *clientFile, id, path string, providers []string) Cli
 				strictyaml.DidYouMean(name.V, providers, "add it under identity_providers"))
 		}
 	}
+	for _, party := range f.AuthorizedParties.list.Items {
+		c.filled(party, path+".authorized_parties") // else it would seem to admit tokens that name no party
+	}
 	client := Client{
 		AuthMethod: string(f.AuthMethod.V), SecretSHA256: f.SecretSHA256.values(), IdentityProviders: f.IdentityProviders.values(),
 		AuthorizedParties: f.AuthorizedParties.value(), Audiences: f.Audiences.values(), ForwardsSource: f.ForwardsSource.V,

@@ -92,6 +92,7 @@ func TestFaults(t *testing.T) {
 		{"subject claim", "token_types: [jwt]", "token_types: [jwt], subject_claim: [sub]", `4:98: identity_providers.okta.subject_claim: wanted a claim, or a mapping of token types to claims, found a list`},
 		{"subject claim per type", "token_types: [jwt]", "token_types: [jwt], subject_claim: {acces_token: uid}", `4:99: identity_providers.okta.subject_claim: unknown key "acces_token"; did you mean "access_token"?`},
 		{"empty subject claim", "token_types: [jwt]", "token_types: [jwt], subject_claim: \"\"", `4:98: identity_providers.okta.subject_claim: an empty claim name; name a claim, or leave the key out`},
+		{"empty subject claim per type", "token_types: [jwt]", "token_types: [jwt], subject_claim: {jwt: \"\"}", `4:104: identity_providers.okta.subject_claim.jwt: not the name of a claim; write it in printable ASCII without spaces and quotes`},
 		{"groups claim", "token_types: [jwt]", "token_types: [jwt], groups_claim: a..b", `4:97: identity_providers.okta.groups_claim: "a..b" has an empty part; leave the extra dot out`},
 		{"groups claim as a pointer", "token_types: [jwt]", "token_types: [jwt], groups_claim: /a~2b", `4:97: identity_providers.okta.groups_claim: "/a~2b" is no JSON pointer; write ~0 for ~ and ~1 for / (RFC 6901)`},
 		{"overage", "token_types: [jwt]", "token_types: [jwt], groups_overage: allow", `4:99: identity_providers.okta.groups_overage: unknown value "allow"; write deny`},
@@ -102,6 +103,7 @@ func TestFaults(t *testing.T) {
 		{"client id", "  kong:", "  \"kong\\u00e9\":", `6:3: clients: "kongé" is no client id; write it in printable ASCII (RFC 6749 Appendix A.1)`},
 		{"unknown provider", "identity_providers: [okta]", "identity_providers: [octa]", `9:26: clients.kong.identity_providers: unknown identity provider "octa"; did you mean "okta"? Else add it under identity_providers`},
 		{"no parties", "authorized_parties: any", "authorized_parties: []", `10:25: clients.kong.authorized_parties: an empty list; name at least one`},
+		{"empty party", "authorized_parties: any", "authorized_parties: [web, \"\"]", `10:31: clients.kong.authorized_parties: an empty text; fill it in, or leave it out`},
 		{"parties", "authorized_parties: any", "authorized_parties: none", `10:25: clients.kong.authorized_parties: wanted any, or a list of parties, found a text`},
 		{"audience", "audiences: [prod]", "audiences: [prod/, prod/a/b, Prod]", `11:17: clients.kong.audiences[0]: "prod/" is no audience; write workspace or workspace/principal; names match [a-z0-9][a-z0-9._-]*
 11:24: clients.kong.audiences[1]: "prod/a/b" is no audience; write workspace or workspace/principal; names match [a-z0-9][a-z0-9._-]*

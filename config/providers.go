@@ -150,7 +150,7 @@ func (c *checker) overage(v text, path string) {
 	}
 }
 
-// audienceClaim is a value of aud.
+// claimName is the name of a claim at the top of a token.
 type claimName string
 
 func (n *claimName) UnmarshalScalar(text string) error {
@@ -161,6 +161,7 @@ func (n *claimName) UnmarshalScalar(text string) error {
 	return nil
 }
 
+// audienceClaim is a value of aud.
 type audienceClaim string
 
 func (a *audienceClaim) UnmarshalScalar(text string) error {
@@ -208,9 +209,9 @@ type subjectClaim struct {
 }
 
 type subjectClaims struct {
-	AccessToken text `yaml:"access_token"`
-	IDToken     text `yaml:"id_token"`
-	JWT         text `yaml:"jwt"`
+	AccessToken strictyaml.Value[claimName] `yaml:"access_token"`
+	IDToken     strictyaml.Value[claimName] `yaml:"id_token"`
+	JWT         strictyaml.Value[claimName] `yaml:"jwt"`
 }
 
 // UnmarshalNode implements strictyaml.Unmarshaler.
@@ -234,9 +235,9 @@ func (s subjectClaim) byType(otherwise map[string]string) map[string]string {
 		return map[string]string{tokenAccess: s.one, tokenID: s.one, tokenJWT: s.one}
 	}
 	return map[string]string{
-		tokenAccess: s.each.AccessToken.Or(otherwise[tokenAccess]),
-		tokenID:     s.each.IDToken.Or(otherwise[tokenID]),
-		tokenJWT:    s.each.JWT.Or(otherwise[tokenJWT]),
+		tokenAccess: string(s.each.AccessToken.Or(claimName(otherwise[tokenAccess]))),
+		tokenID:     string(s.each.IDToken.Or(claimName(otherwise[tokenID]))),
+		tokenJWT:    string(s.each.JWT.Or(claimName(otherwise[tokenJWT]))),
 	}
 }
 

@@ -141,7 +141,7 @@ func consent(a *Attempt) error {
 	case !slices.Contains(client.IdentityProviders, subject.Provider):
 		return Refuse(CodeInvalidRequest, ReasonIssuerNotAllowed,
 			"this client may not present tokens of the identity provider %s; add it to the client's identity_providers", subject.Provider)
-	case !client.AnyParty && !slices.Contains(client.AuthorizedParties, subject.Party):
+	case !client.AnyParty && (subject.Party == "" || !slices.Contains(client.AuthorizedParties, subject.Party)):
 		return Refuse(CodeInvalidRequest, ReasonPartyNotAuthorized,
 			"the subject token was issued to a party (azp or client_id) that is not among the client's authorized_parties")
 	case a.Request.Actor != nil:

@@ -160,6 +160,9 @@ func TestExchangeStopsAtTheFirstFailure(t *testing.T) {
 		{"P02 provider", func(w *world, _ *exchange.Call) { w.identity.Provider = "entra" }, exchange.ReasonIssuerNotAllowed, exchange.OutcomeDenied, "verify"},
 		{"P01 party", func(w *world, _ *exchange.Call) { w.identity.Party = "other" }, exchange.ReasonPartyNotAuthorized, exchange.OutcomeDenied, "verify"},
 		{"P01 no party", func(w *world, _ *exchange.Call) { w.identity.Party = "" }, exchange.ReasonPartyNotAuthorized, exchange.OutcomeDenied, "verify"},
+		{"P01 no party, and an empty one in the list", func(w *world, c *exchange.Call) {
+			w.identity.Party, c.Client.AuthorizedParties = "", []string{""}
+		}, exchange.ReasonPartyNotAuthorized, exchange.OutcomeDenied, "verify"},
 		{"G18 actor", func(_ *world, c *exchange.Call) {
 			c.Params.ActorToken, c.Params.ActorTokenType = "a", string(exchange.TypeJWT)
 		}, exchange.ReasonDelegationNotAllowed, exchange.OutcomeDenied, "verify"},
