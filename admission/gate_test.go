@@ -166,6 +166,30 @@ func TestStrikesAcrossGenerations(t *testing.T) {
 }
 
 // Each minute is counted anew, in the table's old generation too.
+// TestClockSetBack holds that whoever was locked out doesn't stay so until a clock that was set back has caught up, and
+// that the limit goes on counting.
+func TestClockSetBack(t *testing.T) {
+	g, now := newGate(t, admission.Config{Rate: 1000, Burst: 1000})
+	kong := &exchange.Client{ID: "kong", Rate: 10, Burst: 10}
+	for range 100 {
+		g.Penalize(kong, here)
+	}
+	if g.Enter(kong, here) == nil {
+		t.Fatal("100 invalid tokens lock nobody out")
+	}
+	now.forward(-3 * time.Hour)
+	if err := g.Enter(kong, here); err != nil {
+		t.Fatalf("after the clock was set back: %v", err)
+	}
+	for range 100 {
+		g.Penalize(kong, here)
+	}
+	var refused *exchange.Error
+	if err := g.Enter(kong, here); !errors.As(err, &refused) || refused.RetryAfter > time.Minute {
+		t.Errorf("100 more invalid tokens: %v", err)
+	}
+}
+
 func TestStrikesBeginAgain(t *testing.T) {
 	g, now := newGate(t, admission.Config{})
 	kong := &exchange.Client{ID: "kong"}

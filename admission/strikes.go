@@ -47,17 +47,17 @@ func (s *strikes) wait(client string, from exchange.Source, now time.Time) time.
 	who := offender{client, source(from)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now.Sub(s.since) >= 2*strikePeriod {
+	if over(s.since, 2*strikePeriod, now) {
 		// Every period in the table is over.
 		s.young, s.old = nil, nil
 		s.offenders.Store(0)
 		return 0
 	}
 	k := s.find(who)
-	if k == nil || k.count < maxStrikes {
+	if k == nil || k.count < maxStrikes || over(k.began, strikePeriod, now) {
 		return 0
 	}
-	return max(0, k.began.Add(strikePeriod).Sub(now))
+	return k.began.Add(strikePeriod).Sub(now)
 }
 
 // add counts one invalid token.
@@ -65,11 +65,11 @@ func (s *strikes) add(client string, from exchange.Source, now time.Time) {
 	who := offender{client, source(from)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.young == nil || len(s.young) >= maxOffenders || now.Sub(s.since) >= strikePeriod {
+	if s.young == nil || len(s.young) >= maxOffenders || over(s.since, strikePeriod, now) {
 		s.old, s.young, s.since = s.young, make(map[offender]*strike), now
 	}
 	k := s.find(who)
-	if k == nil || now.Sub(k.began) >= strikePeriod {
+	if k == nil || over(k.began, strikePeriod, now) {
 		k = &strike{began: now}
 	}
 	k.count++
@@ -83,6 +83,13 @@ func (s *strikes) find(who offender) *strike {
 		return k
 	}
 	return s.old[who]
+}
+
+// over reports whether a period that began then has passed. One that begins in the future has too: the clock was set
+// back, and nobody is to be locked out until it has caught up.
+func over(began time.Time, period time.Duration, now time.Time) bool {
+	passed := now.Sub(began)
+	return passed < 0 || passed >= period
 }
 
 // source is whom failures are counted against. An IPv6 host has a /64 of addresses at its disposal, and so counts as
