@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -103,9 +104,9 @@ func (t *trial) date(name string) (time.Time, error) {
 	return date, nil
 }
 
-// seconds rounds up, so that no message says 0 s.
+// seconds rounds up, so that no message says 0 s. A difference of more than 292 years is cut to that.
 func seconds(d time.Duration) int64 {
-	return int64((d + time.Second - 1) / time.Second)
+	return int64(math.Ceil(d.Seconds()))
 }
 
 // clocks tells what we know of the provider's clock, since one of two clocks is wrong and a caller can't see which.

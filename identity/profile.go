@@ -43,7 +43,7 @@ func (t *trial) checkProfile() error {
 	found := t.kind(typ)
 	switch {
 	case found == foreign:
-		return t.invalid("says in its header's typ that it is neither an access token nor an ID token")
+		return t.invalid("says, by typ or events, that it is neither an access token nor an ID token")
 	case found == idToken && t.declared != exchange.TypeIDToken:
 		return t.invalid("is an ID token, by the marks it carries; present it as %s if the identity provider's token_types allow that", exchange.TypeIDToken)
 	case found == accessToken && t.declared != exchange.TypeAccessToken:
@@ -59,6 +59,10 @@ func (t *trial) kind(typ string) kind {
 	case typ == "at+jwt":
 		return accessToken
 	case typ != "" && typ != "jwt" && typ != "jose" && typ != mediaType(t.provider.RequireTyp):
+		return foreign
+	case claims["events"] != nil: // a security event (RFC 8417), such as a logout token, whose typ may be left out
+		return foreign
+	case claims["typ"] == "Refresh", claims["typ"] == "Offline", claims["typ"] == "Logout": // Keycloak
 		return foreign
 	case claims["token_use"] == "access", claims["typ"] == "Bearer": // Cognito, Keycloak
 		return accessToken

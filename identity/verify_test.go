@@ -105,6 +105,9 @@ func TestVerify(t *testing.T) {
 		{name: "C18 Keycloak's ID token as access token", claims: set("typ", "ID"), declared: access, want: invalid},
 		{name: "C18 Cognito's ID token as access token", claims: set("token_use", "id"), declared: access, want: invalid},
 		{name: "C18 logout token", header: set("typ", "logout+jwt"), want: invalid},
+		{name: "C18 logout token without typ", claims: set("events", object{"http://schemas.openid.net/event/backchannel-logout": object{}}), declared: id, want: invalid},
+		{name: "C18 Keycloak's refresh token", claims: set("typ", "Refresh"), want: invalid},
+		{name: "C18 Keycloak's logout token", claims: set("typ", "Logout"), want: invalid},
 		{name: "C18 security event", header: set("typ", "secevent+jwt"), declared: access, want: invalid},
 		{name: "C18 type not of the provider", provider: func(p *identity.Provider) { p.TokenTypes = []exchange.TokenType{access} }, want: exchange.ReasonTokenTypeUnsupported},
 
@@ -394,6 +397,7 @@ func TestMessagesExplainClocks(t *testing.T) {
 		want   []string
 	}{
 		{"their clock is ahead", 94 * time.Second, in("nbf", 94), []string{"nbf that is 94 s ahead of our clock", "leeway is 30 s", "1m34s ahead of ours", "clock_skew", "okta"}},
+		{"a date in the year 9999", 0, set("nbf", 253402300799), []string{"nbf that is 9223372037 s ahead"}},
 		{"clocks agree", 0, in("nbf", 94), []string{"94 s ahead", "agreed with ours"}},
 		{"their clock is behind", -time.Hour, in("exp", -42), []string{"expired 42 s ago", "1h0m0s behind ours"}},
 		{"too old", 0, in("iat", -90000), []string{"issued 90000 s ago", "max_token_age", "86400 s"}},
