@@ -70,6 +70,7 @@ func (c *certificate) refresh() {
 	c.checked = now
 	version, err := c.stat()
 	if err == nil && c.pair != nil && version == c.version {
+		c.failed = nil // the pair in use is that of the files, again
 		return
 	}
 	var pair tls.Certificate

@@ -178,6 +178,18 @@ func TestTLS(t *testing.T) {
 			t.Errorf("mended: %s", body)
 		}
 	})
+	t.Run("files that come back as they were are well again", func(t *testing.T) {
+		aside := c.KeyFile + ".aside"
+		for _, move := range []struct{ from, to, status string }{{c.KeyFile, aside, "degraded"}, {aside, c.KeyFile, "ok"}} {
+			if err := os.Rename(move.from, move.to); err != nil {
+				t.Fatal(err)
+			}
+			now.forward(time.Second)
+			if _, body := r.get(t, r.admin+"/readyz"); !strings.Contains(body, `"tls":{"status":"`+move.status+`"`) {
+				t.Errorf("want %s: %s", move.status, body)
+			}
+		}
+	})
 	t.Run("an expired certificate is told", func(t *testing.T) {
 		now.forward(48 * time.Hour)
 		if _, body := r.get(t, r.admin+"/readyz"); !strings.Contains(body, "expired") {
