@@ -191,17 +191,23 @@ func (e *Engine) Start(ctx context.Context, files []File, env *Environment) erro
 		}
 		return e.Health()
 	}
-	e.Refuse(ctx, files, err)
-	last, lastErr := e.lastAccepted(ctx, env)
-	if lastErr != nil {
-		return fmt.Errorf("the policy's files are refused, and there is no version to go on with (%w): %w", lastErr, err)
+	return e.Resume(ctx, files, env, err)
+}
+
+// Resume is Start for files that can't be used, or not even be read, for a reason: the last accepted version of the
+// ledger is put in force, and Health says so.
+func (e *Engine) Resume(ctx context.Context, files []File, env *Environment, reason error) error {
+	e.Refuse(ctx, files, reason)
+	last, err := e.lastAccepted(ctx, env)
+	if err != nil {
+		return fmt.Errorf("the policy's files are refused, and there is no version to go on with (%w): %w", err, reason)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.current.Store(last)
 	e.metrics.accept(last)
 	e.fallback = true
-	e.cfg.Log.ErrorContext(ctx, "starting with the last accepted policy, since the files are refused", "policy", last.digest, "error", err)
+	e.cfg.Log.ErrorContext(ctx, "starting with the last accepted policy, since the files are refused", "policy", last.digest, "error", reason)
 	return nil
 }
 

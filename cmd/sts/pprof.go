@@ -18,6 +18,7 @@ func init() {
 	if path == "" {
 		return
 	}
+	_ = os.Remove(path) // of the process before
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		panic(err)

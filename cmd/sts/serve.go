@@ -177,7 +177,7 @@ func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger ex
 	}
 	files, err := readPolicy(cfg.Policy.Files)
 	if err != nil {
-		return nil, err
+		return engine, engine.Resume(ctx, nil, environmentOf(cfg), err)
 	}
 	return engine, engine.Start(ctx, files, environmentOf(cfg))
 }

@@ -45,6 +45,23 @@ func TestRestart(t *testing.T) {
 	w.Eventually("the mended file is in force", func() bool { return w.Ready().Status == "ok" })
 }
 
+// TestRestartWithoutThePolicyFile is the same for a file that is gone.
+func TestRestartWithoutThePolicyFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sts.Stop(t)
+	if err := os.Remove(filepath.Join(w.dir, "policy.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	w.Start()
+	mustGrant(t, w.Ask(), tenMinutes)
+	if ready := w.Ready(); ready.HTTP != http.StatusOK || !strings.Contains(ready.Parts["policy"].Reason, "no such file") {
+		t.Errorf("/readyz says %+v", ready)
+	}
+	w.WritePolicy(w.policy)
+	w.Eventually("the file is back", func() bool { return w.Ready().Status == "ok" })
+}
+
 // TestFirstStartWithABrokenPolicy holds that a service that never had a good policy doesn't start.
 func TestFirstStartWithABrokenPolicy(t *testing.T) {
 	t.Parallel()
@@ -129,6 +146,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	ada := w.lasting("ada", "data-eng")
 	mustGrant(t, w.Ask(token(ada)), tenMinutes)
+	late, rotated := w.client("late", nil), newSecret(t)
 	stop, failed := make(chan struct{}), make(chan answer, 4)
 	for range 4 {
 		go func() {
@@ -147,14 +165,13 @@ func TestReloadUnderLoad(t *testing.T) {
 		}()
 	}
 	clients, _ := w.config["clients"].(object)
-	clients["late"] = w.client("late", nil)
+	clients["late"] = late
 	w.WriteConfig(w.config)
 	w.Eventually("the new client is known", func() bool { return w.Ask(token(ada), as("late")).Status == http.StatusOK })
-	rotated := newSecret(t)
-	clients["late"].(object)["secret_sha256"] = list{digest(w.secrets["late"]), digest(rotated)}
+	withRotated := func(r *request) { r.Secret = rotated }
+	late["secret_sha256"] = list{digest(w.secrets["late"]), digest(rotated)}
 	w.WriteConfig(w.config)
-	w.secrets["late"] = rotated
-	w.Eventually("its new secret is known", func() bool { return w.Ask(token(ada), as("late")).Status == http.StatusOK })
+	w.Eventually("its new secret is known", func() bool { return w.Ask(token(ada), as("late"), withRotated).Status == http.StatusOK })
 
 	// A faulty configuration changes nothing, and says so.
 	w.WriteFile("sts.yaml", `{"issuer": 7}`)
