@@ -114,7 +114,7 @@ func (c *compiler) principal(where, name string, pos strictyaml.Pos, d *principa
 
 const (
 	minLifetime       = time.Minute         // a shorter token is over before it is of use
-	maxPolicyLifetime = 30 * 24 * time.Hour // within what an answer can say, and within reason
+	maxPolicyLifetime = 24 * time.Hour // the longest assertion that a signing key is kept published for
 )
 
 func (c *compiler) lifetime(d span, where, key string) {
@@ -123,7 +123,7 @@ func (c *compiler) lifetime(d span, where, key string) {
 	case v < minLifetime:
 		c.fault(d.Pos, where, key+" is under 60 s", "a shorter token is over before it is of use: write 60s or more")
 	case v > maxPolicyLifetime:
-		c.fault(d.Pos, where, key+" is over 30 days", "write 720h or less")
+		c.fault(d.Pos, where, key+" is over a day", "write 24h or less")
 	case v%time.Second != 0:
 		c.fault(d.Pos, where, key+" is not a whole number of seconds", "tokens end at whole seconds: round it")
 	}

@@ -148,6 +148,7 @@ func TestCompileBaseFaults(t *testing.T) {
 		{"application id", "0d7c4b1a-6e0b-4b8e-9f57-2f3e1d4c5b6a", "etl-principal", "the application_id is not a UUID"},
 		{"application id in braces", "0d7c4b1a-6e0b-4b8e-9f57-2f3e1d4c5b6a", "'{0d7c4b1a-6e0b-4b8e-9f57-2f3e1d4c5b6a}'", "the application_id is not a UUID"},
 		{"short", "max_lifetime: 15m", "max_lifetime: 30s", "max_lifetime is under 60 s"},
+		{"long", "max_lifetime: 15m", "max_lifetime: 25h", "max_lifetime is over a day"},
 		{"min short", "max_lifetime: 15m", "max_lifetime: 15m\n    min_lifetime: 10s", "min_lifetime is under 60 s"},
 		{"min above max", "max_lifetime: 15m", "max_lifetime: 15m\n    min_lifetime: 20m", "min_lifetime is longer than max_lifetime"},
 		{"detail type", "type: workspace_permission", "type: other", "authorization_details: this element is of a type that is not known here"},
