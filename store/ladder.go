@@ -83,7 +83,11 @@ func (w want) at(now time.Time) want {
 
 // fits reports whether a token that ends at expiry may go to this caller, with at least that rest now.
 func (w *want) fits(expiry, now time.Time, least time.Duration) bool {
-	return exchange.Rest(expiry, now) >= least && (w.served || !expiry.After(w.end()))
+	end := w.end()
+	if now.Before(w.now) {
+		end = now.Add(w.limit) // the clock was set back while a mint was under way, and the end with it
+	}
+	return exchange.Rest(expiry, now) >= least && (w.served || !expiry.After(end))
 }
 
 // ahead reports whether a token with that rest should be renewed in the background: soon, or it won't fit any more.
