@@ -172,6 +172,9 @@ func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 	if a.Token, err = s.tokens.Obtain(ctx, a.Decision.Grant, limit, notAfter); err != nil {
 		return err
 	}
+	if later := s.now(); later.Before(now) {
+		now = later // the clock was set back meanwhile: counted from what it said before, the end would be too late
+	}
 	a.ExpiresAt = now.Add(limit).Truncate(time.Second)
 	for _, end := range []time.Time{a.Token.TrueExpiry, notAfter} {
 		if end.Before(a.ExpiresAt) {
@@ -185,7 +188,7 @@ func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 func (s *Service) record(ctx context.Context, a *Attempt) (Answer, error) {
 	now := s.now()
 	if a.Err == nil && Rest(a.ExpiresAt, now) <= 0 {
-		a.Err = Refuse(CodeUnavailable, ReasonUpstreamUnavailable, "the token took so long to obtain that none of its life is left; ask again").After(time.Second)
+		a.Err = spent()
 	}
 	a.Duration = now.Sub(a.Time)
 	step, end := startStep(ctx, "record")
@@ -204,14 +207,25 @@ func (s *Service) record(ctx context.Context, a *Attempt) (Answer, error) {
 		failed.DecisionID = a.ID
 		return Answer{}, &failed
 	}
+	// The disk may have taken its time, which is not the caller's to spend.
+	rest := Rest(a.ExpiresAt, s.now())
+	if rest <= 0 {
+		refused := spent()
+		refused.DecisionID = a.ID
+		return Answer{}, refused
+	}
 	return Answer{
 		AccessToken:     a.Token.Text,
 		IssuedTokenType: TypeAccessToken,
-		ExpiresIn:       int32(Rest(a.ExpiresAt, now) / time.Second), //nolint:gosec // at most a rule's lifetime, which is days
+		ExpiresIn:       int32(rest / time.Second), //nolint:gosec // at most a rule's lifetime, which is days
 		Scopes:          a.Token.Scopes,
 		Details:         a.Token.Details,
 		DecisionID:      a.ID,
 	}, nil
+}
+
+func spent() *Error {
+	return Refuse(CodeUnavailable, ReasonUpstreamUnavailable, "the token took so long to obtain that none of its life is left; ask again").After(time.Second)
 }
 
 // logFailure tells our own log what the caller is not told. Who is denied, limited or gone is the record's business: a

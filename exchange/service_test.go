@@ -29,6 +29,8 @@ type world struct {
 	token    exchange.Token
 	obtain   func() error
 	record   error
+	// recordTakes is how far the clock moves while a record is written.
+	recordTakes time.Duration
 
 	steps     []string
 	penalties int
@@ -84,6 +86,7 @@ func (w *world) Record(ctx context.Context, e *exchange.Event) error {
 	}
 	w.events = append(w.events, *e)
 	w.attempts = append(w.attempts, *e.Exchange)
+	w.now = w.now.Add(w.recordTakes)
 	return nil
 }
 
@@ -273,6 +276,33 @@ func TestLimits(t *testing.T) {
 		if w.limit != tc.limit || !w.notAfter.Equal(w.identity.Expiry) || answer.ExpiresIn != tc.expiresIn {
 			t.Errorf("%s: limit %v, not after %v, expires in %d; want %v, %v, %d", tc.name,
 				w.limit, w.notAfter, answer.ExpiresIn, tc.limit, w.identity.Expiry, tc.expiresIn)
+		}
+	}
+}
+
+// What a caller is told to be left of a token is counted from the moment of the answer, whatever the clock did before.
+func TestExpiresInIsCountedAtTheAnswer(t *testing.T) {
+	for _, tc := range []struct {
+		name              string
+		obtain, record    time.Duration
+		expiresIn         int32 // 0: refused
+		wantRecordedGrant bool
+	}{
+		{"at once", 0, 0, 599, true},
+		{"a slow mint", 5 * time.Second, 0, 594, true},
+		{"a slow disk", 0, 5 * time.Second, 594, true},
+		{"a mint of ten minutes", 10 * time.Minute, 0, 0, false},
+		{"a disk of ten minutes", 0, 10 * time.Minute, 0, true},
+		{"the clock is set back during the mint", -time.Hour, 0, 599, true},
+	} {
+		w, call := newWorld(), newCall()
+		w.token.TrueExpiry = noon.Add(24 * time.Hour).Truncate(time.Second)
+		w.identity.Expiry = w.token.TrueExpiry
+		w.obtain = func() error { w.now = w.now.Add(tc.obtain); return nil }
+		w.recordTakes = tc.record
+		answer, err := w.service(t).Exchange(t.Context(), call)
+		if (err == nil) != (tc.expiresIn > 0) || answer.ExpiresIn != tc.expiresIn || (w.attempts[0].Err == nil) != tc.wantRecordedGrant {
+			t.Errorf("%s: expires in %d, %v, recorded as %s; want %d", tc.name, answer.ExpiresIn, err, w.attempts[0].Outcome(), tc.expiresIn)
 		}
 	}
 }
