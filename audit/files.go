@@ -145,8 +145,8 @@ func wholeRecords(r io.ReaderAt, size int64) (int64, error) {
 	}
 }
 
-// dropOld removes segments that ended before deadline: those whose successor started before it. The last of each
-// replica stays, whoever's it is.
+// dropOld removes segments that ended before deadline: those whose successor started before it, and they themselves
+// too, since a clock that was behind may have named the successor. The last of each replica stays, whoever's it is.
 func dropOld(directory string, deadline time.Time) (dropped int, err error) {
 	names, err := listSegments(directory)
 	if err != nil {
@@ -154,7 +154,7 @@ func dropOld(directory string, deadline time.Time) (dropped int, err error) {
 	}
 	deadline = deadline.Truncate(time.Second) // as the starts in names are
 	for i := range len(names) - 1 {
-		if next := names[i+1]; next.replica == names[i].replica && next.started.Before(deadline) {
+		if next := names[i+1]; next.replica == names[i].replica && next.started.Before(deadline) && names[i].started.Before(deadline) {
 			if removeErr := os.Remove(names[i].path); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
 				err = errors.Join(err, removeErr)
 				continue

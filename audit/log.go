@@ -117,7 +117,7 @@ type Log struct {
 
 	stop, stopped chan struct{}
 	ticks         sync.Mutex // one tick at a time
-	sweepAfter    time.Time
+	swept         time.Time
 }
 
 var _ exchange.Recorder = (*Log)(nil)

@@ -71,12 +71,12 @@ func (l *Log) writeSummaries(due []*summary) error {
 	return l.write()
 }
 
-// sweep drops old segments, once an hour of our clock.
+// sweep drops old segments, once an hour of our clock, and when that was set back.
 func (l *Log) sweep(now time.Time) {
-	if now.Before(l.sweepAfter) {
+	if since := now.Sub(l.swept); since >= 0 && since < time.Hour {
 		return
 	}
-	l.sweepAfter = now.Add(time.Hour)
+	l.swept = now
 	dropped, err := dropOld(l.c.Directory, now.Add(-l.c.Retention))
 	if err != nil {
 		l.c.Log.Error("dropping old segments of the audit log", "error", err)
