@@ -2,6 +2,7 @@ package databricks
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,23 +13,27 @@ import (
 )
 
 const (
-	// rejections in a row open a principal's breaker.
+	// rejections in a row open a breaker.
 	rejections = 3
 	// openFor is how long it stays open: then one mint tries. It is short, so that what was mended works at once.
 	openFor = time.Second
+	// maxBreakers bounds what is remembered; to forget costs a few requests.
+	maxBreakers = 4096
 )
 
-// breakers keep a principal that Databricks refuses from asking again for every request, and its neighbours out of it.
-// That Databricks is down opens none: the caller is told to wait, and the answer of the first who doesn't is as good
-// as any probe's.
+// breakers keep what Databricks refuses from being asked again for every request: a principal, or scopes and details
+// that it may not have, neither in the way of its neighbours. That Databricks is down opens none: the caller is told to
+// wait, and the answer of the first who doesn't is as good as any probe's.
 type breakers struct {
-	byKey sync.Map // breakerKey -> *breaker; as many as there are principals
+	mu    sync.Mutex
+	byKey map[breakerKey]*breaker
 }
 
 // breakerKey names what Databricks refuses: a rotated secret starts anew.
 type breakerKey struct {
 	host, applicationID, credential string
 	method                          exchange.Method
+	asked                           string // scopes and details
 }
 
 type breaker struct {
@@ -37,19 +42,29 @@ type breaker struct {
 }
 
 func (b *breakers) of(g *exchange.Grant) *breaker {
-	key := breakerKey{g.Host, g.ApplicationID, g.Credential, g.Method}
-	if found, ok := b.byKey.Load(key); ok {
-		return found.(*breaker)
+	key := breakerKey{g.Host, g.ApplicationID, g.Credential, g.Method, strings.Join(g.Scopes, " ") + " " + g.Details.JSON()}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if found := b.byKey[key]; found != nil {
+		return found
 	}
-	made, _ := b.byKey.LoadOrStore(key, &breaker{circuit: gobreaker.NewCircuitBreaker[exchange.Token](gobreaker.Settings{
+	if b.byKey == nil || len(b.byKey) >= maxBreakers {
+		b.byKey = make(map[breakerKey]*breaker)
+	}
+	made := newBreaker()
+	b.byKey[key] = made
+	return made
+}
+
+func newBreaker() *breaker {
+	return &breaker{circuit: gobreaker.NewCircuitBreaker[exchange.Token](gobreaker.Settings{
 		MaxRequests:  1,
 		Timeout:      openFor,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= rejections },
 		IsSuccessful: func(err error) bool { return !isRejection(err) },
 		// What says nothing of the principal neither opens nor closes.
 		IsExcluded: func(err error) bool { return err != nil && !isRejection(err) },
-	})})
-	return made.(*breaker)
+	})}
 }
 
 // run mints unless the breaker is open, when it answers what Databricks said last.

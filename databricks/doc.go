@@ -12,7 +12,7 @@
 //	expiry.go    when a token ends, in fact
 //	refusal.go   reading a bad answer: refused, unavailable, or nonsense
 //	members.go   a JSON object by exact names
-//	breaker.go   one principal's trouble stays its own
+//	breaker.go   what is refused is not asked again at once, and stands in nobody else's way
 //
 // A mint is one request. There is no retry inside it: the token that is cached lasts while its renewal fails, the
 // caller is told when to come back, and a Databricks in trouble does not get its load doubled.

@@ -260,3 +260,41 @@ func TestRejectionRaisesAnAlarm(t *testing.T) {
 		t.Errorf("%+v", line)
 	}
 }
+
+// Scopes that Databricks refuses, asked for again and again, keep nobody from the same principal's other tokens.
+func TestBreakerOfWhatIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := map[string]int{}
+		m, _ := newMinter(t, func(c *databricks.Config) {
+			c.HTTP = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if err := r.ParseForm(); err != nil {
+					return nil, err
+				}
+				asked := r.PostForm.Get("scope") + r.PostForm.Get("authorization_details")
+				calls[asked]++
+				rec := httptest.NewRecorder()
+				if asked == "sql" {
+					says(400, `{"error":"invalid_scope"}`)(rec, r)
+				} else {
+					says(200, strings.ReplaceAll(good, "model-serving sql", "jobs"))(rec, r)
+				}
+				return rec.Result(), nil
+			})}
+		})
+		refused := grant("https://dbc.databricks.example", exchange.MethodFederation)
+		refused.Scopes, refused.Details = []string{"sql"}, nil
+		fine := refused
+		fine.Scopes = []string{"jobs"}
+		for i := range 20 {
+			if _, err := mint(m, refused); err == nil {
+				t.Fatal("minted")
+			}
+			if _, err := mint(m, fine); err != nil {
+				t.Fatalf("%d: %v", i, err)
+			}
+		}
+		if diff := cmp.Diff(map[string]int{"sql": 3, "jobs": 20}, calls); diff != "" {
+			t.Errorf("requests: -want +got:\n%s", diff)
+		}
+	})
+}
