@@ -13,8 +13,11 @@ import (
 
 const (
 	// clockSkew is how far Databricks' clock may be behind ours when it says, relative to it, how long a federation
-	// token lives; rounding is in it.
+	// token lives, and nothing else says when it ends; rounding is in it.
 	clockSkew = 5 * time.Second
+	// clockSkewOfJWT is the same where the token itself says that it ends in time: then expires_in need only not
+	// contradict it. A clock that assertions are backdated for must not fail every mint.
+	clockSkewOfJWT = backdating
 	// contradiction is how much earlier a token's own exp may be than its expires_in says.
 	contradiction = time.Minute
 )
@@ -23,7 +26,7 @@ const (
 // moment after it, so that sent + expires_in is never too late, however slow the answer was.
 //
 // A federation token must end with its assertion. Its own exp is a moment and leaves no room; expires_in is relative
-// to Databricks' clock and gets clockSkew. In doubt the earlier end counts, and never one after until.
+// to Databricks' clock, whose skew it is allowed. In doubt the earlier end counts, and never one after until.
 //
 // A client_secret token ends when Databricks chooses: at the later of expires_in and its own exp, because the record
 // must not say that it is dead while it lives.
@@ -31,7 +34,11 @@ func expiry(a answer, method exchange.Method, sent, until time.Time) (time.Time,
 	end := sent.Add(a.expiresIn).Truncate(time.Second)
 	own, known := ownExpiry(a.token)
 	if method == exchange.MethodFederation {
-		if end.After(until.Add(clockSkew)) || known && own.After(until) {
+		skew := clockSkew
+		if known {
+			skew = clockSkewOfJWT
+		}
+		if end.After(until.Add(skew)) || known && own.After(until) {
 			return time.Time{}, invalid(errors.New("the token outlives its assertion, so that nothing bounds it"))
 		}
 		if known && own.Before(end.Add(clockSkew)) {
