@@ -15,7 +15,11 @@ import (
 
 func TestRowsF(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := prepareWorld(t)
+	if _, err := w.idp.Issuer("okta").Rotate("RS256"); err != nil {
+		t.Fatal(err)
+	}
+	w.Start()
 	token := func(recipe func(w *world) idp.Token) func(*world) request {
 		return func(w *world) request {
 			r := b0(w)
@@ -65,6 +69,8 @@ func TestRowsF(t *testing.T) {
 		bad("F01 none", idp.Token{Algorithm: "none"}),
 		bad("F01 None", idp.Token{Algorithm: "None"}),
 		bad("F01 nOnE", idp.Token{Algorithm: "nOnE"}),
+		good("F03 ES256", func(*world) idp.Token { return idp.Token{Algorithm: "ES256"} }),
+		good("F03 RS256", func(*world) idp.Token { return idp.Token{Algorithm: "RS256"} }),
 		bad("F03 PS256", idp.Token{Algorithm: "PS256"}),
 		bad("F03 EdDSA", idp.Token{Algorithm: "EdDSA"}),
 		bad("F03 HS256 by the public key", idp.Token{Algorithm: "HS256"}),

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,12 +95,21 @@ func prepareWorld(t *testing.T, change ...func(w *world, s *setup)) *world {
 	return w
 }
 
+// databricksKey signs the tokens of all worlds' workspaces: to make an RSA key takes longer than most tests.
+var databricksKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
 func (w *world) startEmulators() {
 	t := w.t
 	now := emulator.FileClock(w.clock)
 	var err error
 	w.idp, err = idp.New(idp.Config{Now: now, Issuers: []idp.IssuerConfig{
-		{Name: "okta", Audience: "api://lakegate", Algorithms: []string{"ES256", "RS256"}},
+		{Name: "okta", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
 		{Name: "strict", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
 		{Name: "other", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
 		{Name: "unconfigured", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
@@ -112,7 +123,7 @@ func (w *world) startEmulators() {
 	t.Cleanup(w.idp.Close)
 
 	w.secrets["legacy"], w.secrets["endpoint-caller"] = newSecret(t), newSecret(t)
-	w.dbx, err = databricks.New(databricks.Config{Now: now, Endpoints: []databricks.Endpoint{{Name: "churn"}, {Name: "fraud"}}})
+	w.dbx, err = databricks.New(databricks.Config{Now: now, Key: databricksKey(), Endpoints: []databricks.Endpoint{{Name: "churn"}, {Name: "fraud"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
