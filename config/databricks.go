@@ -75,7 +75,8 @@ const (
 	defaultPublishAhead = 24 * time.Hour
 	defaultKeyRotation  = 720 * time.Hour
 	defaultMintTimeout  = 5 * time.Second
-	maxMintTimeout      = time.Minute
+	// A mint that takes longer is given up by the token cache: a token of a minute would come too late to be of use.
+	maxMintTimeout = 10 * time.Second
 )
 
 func (c *checker) databricks(f *databricksFile, issuer string) Databricks {

@@ -136,7 +136,7 @@ func TestFaults(t *testing.T) {
 		{"two client secrets", "  accounts:", "  credentials: {etl: {method: client_secret, client_secret_file: there, client_secret_env: HOME}}\n  accounts:", `13:92: databricks.credentials.etl: both client_secret_file and client_secret_env; keep one`},
 		{"secret for federation", "  accounts:", "  credentials: {etl: {method: federation, client_secret_file: there}}\n  accounts:", `13:63: databricks.credentials.etl: a client secret for a principal that is minted by federation; leave it out, or set method: client_secret`},
 		{"no such variable", "  accounts:", "  credentials: {etl: {method: client_secret, client_secret_env: STS_NO_SUCH}}\n  accounts:", `13:65: databricks.credentials.etl.client_secret_env: there is no environment variable of that name; set it, or mend its name`},
-		{"timeout", "  accounts:", "  timeout: 2m\n  accounts:", `13:12: databricks.timeout: longer than 1m; make it shorter, or leave it out for 5s`},
+		{"timeout", "  accounts:", "  timeout: 2m\n  accounts:", `13:12: databricks.timeout: longer than 10s; make it shorter, or leave it out for 5s`},
 
 		{"sample ratio", "policy: {", "telemetry: {sample_ratio: 1.1}\npolicy: {", `15:27: telemetry.sample_ratio: not between 0 and 1; write the part of all requests that is traced, like 0.01`},
 		{"collector in the clear", "policy: {", "telemetry: {otlp_endpoint: http://c:4317}\npolicy: {", `15:28: telemetry.otlp_endpoint: http:// is for a loopback host only, and "c" is none; use https://`},
