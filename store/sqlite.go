@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,10 @@ func OpenSQLite(ctx context.Context, c SQLiteConfig) (*SQLite, error) {
 	db.SetMaxOpenConns(1) // one writer, and nothing here is read so often that it could not wait its turn
 	if err := whileBusy(ctx, func() error { return migrateSQLite(ctx, db, -1) }); err != nil {
 		_ = db.Close()
+		if hasCode(err, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) {
+			return nil, fmt.Errorf("database: %s is damaged, or no SQLite database; restore it from your backup, "+
+				"or, to begin anew with new signing keys, move it away: %w", c.Path, err)
+		}
 		return nil, fmt.Errorf("database: opening %s: %w", c.Path, err)
 	}
 	return &SQLite{db: db, now: c.Now}, nil
@@ -93,8 +98,7 @@ func whileBusy(ctx context.Context, do func() error) error {
 	defer cancel()
 	for {
 		err := do()
-		var e *sqlite.Error
-		if err == nil || !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_BUSY {
+		if !hasCode(err, sqlite3.SQLITE_BUSY) {
 			return err
 		}
 		select {
@@ -103,6 +107,12 @@ func whileBusy(ctx context.Context, do func() error) error {
 			return err
 		}
 	}
+}
+
+// hasCode reports whether SQLite failed with one of these primary result codes.
+func hasCode(err error, codes ...int) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && slices.Contains(codes, e.Code()&0xff)
 }
 
 // Get implements exchange.Ledger. An entry that is over is not there.

@@ -181,11 +181,20 @@ func TestSQLiteRefusals(t *testing.T) {
 	if err := os.WriteFile(garbage, []byte(strings.Repeat("not a database ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	short := filepath.Join(dir, "short.db")
+	l, err := store.OpenSQLite(t.Context(), store.SQLiteConfig{Path: short})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Close(), os.Truncate(short, 5000)); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct{ path, want string }{
 		"no path":        {"", "Path is missing"},
 		"a directory":    {dir, "database: "},
 		"below a file":   {filepath.Join(garbage, "sts.db"), "database: "},
-		"not SQLite":     {garbage, "garbage.db"},
+		"not SQLite":     {garbage, "garbage.db is damaged, or no SQLite database; restore it"},
+		"cut short":      {short, "short.db is damaged, or no SQLite database; restore it"},
 		"a newer ledger": {newer, "use the newer program"},
 	} {
 		t.Run(name, func(t *testing.T) {
