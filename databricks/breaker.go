@@ -88,6 +88,15 @@ type errHeld struct{ last error }
 func (e errHeld) Error() string { return "not asked again, because a moment ago: " + e.last.Error() }
 func (e errHeld) Unwrap() error { return e.last }
 
+// Answer is what a mint's record tells: without it, the record would say that Databricks had answered this mint.
+func (e errHeld) Answer() string {
+	var last *refusal
+	if !errors.As(e.last, &last) {
+		return "not asked"
+	}
+	return "not asked, because a moment ago: " + last.Answer()
+}
+
 func isRejection(err error) bool {
 	var e *exchange.Error
 	return errors.As(err, &e) && e.Reason == exchange.ReasonUpstreamRejected

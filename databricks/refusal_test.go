@@ -296,5 +296,11 @@ func TestBreakerOfWhatIsAsked(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"sql": 3, "jobs": 20}, calls); diff != "" {
 			t.Errorf("requests: -want +got:\n%s", diff)
 		}
+		// Its record must not say that Databricks was asked.
+		_, err := mint(m, refused)
+		var said interface{ Answer() string }
+		if want := "not asked, because a moment ago: 400 invalid_scope"; !errors.As(err, &said) || said.Answer() != want {
+			t.Errorf("%v; the record's answer isn't %q", err, want)
+		}
 	})
 }
