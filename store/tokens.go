@@ -109,7 +109,8 @@ func complete(g *exchange.Grant, limit time.Duration) error {
 // maxRounds bounds how often a caller looks again because what it waited for does not fit it.
 const maxRounds = 4
 
-// Obtain implements exchange.Tokens. Its errors are *exchange.Error, or ctx's own.
+// Obtain implements exchange.Tokens. Its errors are *exchange.Error, or ctx's own; any other is a fault of the caller's
+// or ours.
 func (t *Tokens) Obtain(ctx context.Context, g exchange.Grant, limit time.Duration, notAfter time.Time) (exchange.Token, error) {
 	if err := complete(&g, limit); err != nil {
 		return exchange.Token{}, err
