@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -172,8 +173,13 @@ func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 	if a.Token, err = s.tokens.Obtain(ctx, a.Decision.Grant, limit, notAfter); err != nil {
 		return err
 	}
-	if later := s.now(); later.Before(now) {
+	switch later := s.now(); {
+	case later.Before(now):
 		now = later // the clock was set back meanwhile: counted from what it said before, the end would be too late
+	case later.Sub(now) > longWait:
+		if err := s.decideAgain(a); err != nil {
+			return err
+		}
 	}
 	a.ExpiresAt = now.Add(limit).Truncate(time.Second)
 	for _, end := range []time.Time{a.Token.TrueExpiry, notAfter} {
@@ -182,6 +188,25 @@ func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 		}
 	}
 	return nil
+}
+
+// longWait is how old a decision may be before it is made anew: a mint may take longer than a change of policy may take
+// to be in force.
+const longWait = time.Second
+
+// decideAgain asks policy once more about an attempt that has its token. What policy no longer grants is not given out.
+func (s *Service) decideAgain(a *Attempt) error {
+	before := a.Decision.Grant
+	a.Decision = s.policy.Decide(a)
+	before.Credential = a.Decision.Grant.Credential // a secret that was rotated takes nothing from the token
+	err := refusal(a)
+	if err == nil && !reflect.DeepEqual(before, a.Decision.Grant) {
+		err = Refuse(CodeUnavailable, ReasonUpstreamUnavailable, "the policy changed while the token was obtained; ask again").After(time.Second)
+	}
+	if err != nil {
+		a.Token = Token{}
+	}
+	return err
 }
 
 // record writes the attempt down, then answers. What can't be recorded doesn't happen.

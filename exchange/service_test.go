@@ -188,7 +188,7 @@ func TestExchangeStopsAtTheFirstFailure(t *testing.T) {
 		{"I09 panic", func(w *world, _ *exchange.Call) { w.obtain = func() error { panic("boom") } }, exchange.ReasonInternal, exchange.OutcomeFailed, "obtain"},
 		{"nothing left after a slow mint", func(w *world, _ *exchange.Call) {
 			w.obtain = func() error { w.now = w.now.Add(11 * time.Minute); return nil }
-		}, exchange.ReasonUpstreamUnavailable, exchange.OutcomeFailed, "obtain"},
+		}, exchange.ReasonUpstreamUnavailable, exchange.OutcomeFailed, "decide"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w, call := newWorld(), newCall()
@@ -303,6 +303,57 @@ func TestExpiresInIsCountedAtTheAnswer(t *testing.T) {
 		answer, err := w.service(t).Exchange(t.Context(), call)
 		if (err == nil) != (tc.expiresIn > 0) || answer.ExpiresIn != tc.expiresIn || (w.attempts[0].Err == nil) != tc.wantRecordedGrant {
 			t.Errorf("%s: expires in %d, %v, recorded as %s; want %d", tc.name, answer.ExpiresIn, err, w.attempts[0].Outcome(), tc.expiresIn)
+		}
+	}
+}
+
+// A change of policy is in force within seconds, also for those who wait for a mint that takes longer.
+func TestPolicyChangesDuringAMint(t *testing.T) {
+	deny := func(*exchange.Attempt) exchange.Decision {
+		return exchange.Decision{Rule: "no", Denial: exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonDeniedByRule, "no")}
+	}
+	shorter := func(*exchange.Attempt) exchange.Decision {
+		d := newWorld().decide(nil)
+		d.Grant.Lifetime = time.Minute
+		return d
+	}
+	rotated := func(*exchange.Attempt) exchange.Decision {
+		d := newWorld().decide(nil)
+		d.Grant.Credential = "2"
+		return d
+	}
+	otherRule := func(*exchange.Attempt) exchange.Decision {
+		d := newWorld().decide(nil)
+		d.Rule = "s"
+		return d
+	}
+	for _, tc := range []struct {
+		name   string
+		takes  time.Duration
+		decide func(*exchange.Attempt) exchange.Decision
+		want   exchange.Reason
+		rule   string
+	}{
+		{"quick", time.Second, deny, "", "r"},
+		{"denied meanwhile", 3 * time.Second, deny, exchange.ReasonDeniedByRule, "no"},
+		{"another grant meanwhile", 3 * time.Second, shorter, exchange.ReasonUpstreamUnavailable, "r"},
+		{"the same by another rule", 3 * time.Second, otherRule, "", "s"},
+		{"a secret rotated meanwhile", 3 * time.Second, rotated, "", "r"},
+		{"no change", 3 * time.Second, newWorld().decide, "", "r"},
+	} {
+		w := newWorld()
+		w.obtain = func() error {
+			w.now, w.decide = w.now.Add(tc.takes), tc.decide
+			return nil
+		}
+		answer, err := w.service(t).Exchange(t.Context(), newCall())
+		var reason exchange.Reason
+		if err != nil {
+			reason = exchange.AsError(err).Reason
+		}
+		recorded := w.attempts[0]
+		if reason != tc.want || (answer.AccessToken != "") != (tc.want == "") || recorded.Decision.Rule != tc.rule || (recorded.Token.Text != "") != (tc.want == "") {
+			t.Errorf("%s: got %q by rule %s", tc.name, reason, recorded.Decision.Rule)
 		}
 	}
 }
