@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -129,11 +130,9 @@ type subjectKey struct {
 	policy string
 }
 
-// handOut is a token in the hands of a subject.
-type handOut struct {
-	token           [32]byte
-	issuer, subject string
-}
+// handOut is a token in the hands of a subject: the hash of token, issuer and subject. A subject's own text would do, but
+// it is a piece of its token's, which would be remembered with it.
+type handOut [sha256.Size]byte
 
 // Open opens the log of a replica: it repairs what a crash left, begins a new segment, and so proves that it can write.
 func Open(c Config) (*Log, error) {
@@ -250,7 +249,11 @@ func handOutOf(e *exchange.Event) (handOut, bool) {
 	if a == nil || a.Err != nil || a.Subject == nil {
 		return handOut{}, false
 	}
-	return handOut{a.Token.SHA256, a.Subject.Issuer, a.Subject.Subject}, true
+	var scratch [256]byte
+	b := append(scratch[:0], a.Token.SHA256[:]...)
+	b = append(b, a.Subject.Issuer...)
+	b = append(b, 0) // in no issuer, which is configured
+	return sha256.Sum256(append(b, a.Subject.Subject...)), true
 }
 
 // encode adds e's line to the buffer, behind those of the subjects it is the first in this segment to speak of.
