@@ -34,6 +34,8 @@ const (
 	maxHeaderBytes   = 64 << 10
 	idleConnTimeout  = 90 * time.Second
 	keepAlive        = 15 * time.Second
+	pingAfter        = 5 * time.Second // of silence
+	pingTimeout      = 5 * time.Second
 	defaultUserAgent = "lakegate-sts"
 )
 
@@ -70,7 +72,10 @@ func newTransport(c Config) *transport {
 		MaxIdleConnsPerHost:    c.MaxConnsPerHost,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true, // a TLSClientConfig of one's own switches it off
-		DisableCompression:     true, // a small answer that unpacks into a large one
+		// All calls share one HTTP/2 connection. Where a firewall has forgotten it, every call on it times out, and
+		// without pings it would be used for a quarter of an hour, until the kernel gives it up.
+		HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		DisableCompression: true, // a small answer that unpacks into a large one
 	}
 	if c.Proxy != nil {
 		base.Proxy = http.ProxyURL(c.Proxy)
