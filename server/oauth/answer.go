@@ -24,11 +24,11 @@ func writeAnswer(w http.ResponseWriter, a *exchange.Answer) {
 	b := appendAnswer((*buffer)[:0], a)
 	*buffer = b
 
-	h := w.Header()
-	h["Content-Type"] = []string{"application/json"}
-	h["Cache-Control"] = []string{"no-store"}
-	h["Pragma"] = []string{"no-cache"}
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	h, values := w.Header(), [...]string{"application/json", "no-store", "no-cache", strconv.Itoa(len(b))} // one array for all
+	h["Content-Type"] = values[0:1:1]
+	h["Cache-Control"] = values[1:2:2]
+	h["Pragma"] = values[2:3:3]
+	h["Content-Length"] = values[3:4:4]
 	_, _ = w.Write(b) //nolint:gosec // it is JSON and says so; an error means that nobody is there to tell
 }
 

@@ -3,7 +3,9 @@ package oauth
 import (
 	"context"
 	"fmt"
+	"mime/multipart"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/ory/fosite"
@@ -51,6 +53,8 @@ type Endpoint struct {
 	now       func() time.Time
 	bodies    *bodies
 	provider  fosite.OAuth2Provider
+	parsed    url.Values      // see parsed
+	noFiles   *multipart.Form // empty, shared like parsed
 }
 
 // New makes an Endpoint.
@@ -68,7 +72,7 @@ func New(c Config) (*Endpoint, error) {
 	return &Endpoint{
 		exchanger: c.Exchanger, clients: c.Clients, observer: c.Observer, now: c.Now,
 		bodies:   newBodies(),
-		provider: newProvider(c.Exchanger, c.Clients),
+		provider: newProvider(c.Exchanger, c.Clients), parsed: parsed(), noFiles: new(multipart.Form),
 	}, nil
 }
 
@@ -104,7 +108,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 	form.credentials.Authorization = exchange.Secret(r.Header.Get("Authorization"))
 
 	s := &session{request: r, form: form}
-	if err := walk(e.provider, s); err != nil {
+	if err := e.walk(s); err != nil {
 		failed := exchange.AsError(err)
 		if failed.DecisionID == "" {
 			// It did not come as far as the service, which records whatever it is asked.

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"time"
@@ -46,26 +45,23 @@ func newProvider(exchanger Exchanger, authenticator Authenticator) fosite.OAuth2
 
 // walk takes a decoded request through fosite's token endpoint. Errors are those of our own parts, unchanged, or
 // fosite's, which mean that it has become another than we know.
-func walk(provider fosite.OAuth2Provider, s *session) error {
-	s.present()
+func (e *Endpoint) walk(s *session) error {
+	// It looks parsed, so that fosite neither reads the body again nor looks for a multipart one.
+	s.request.Form, s.request.PostForm, s.request.MultipartForm = e.parsed, e.parsed, e.noFiles
 	// Not the request's context: see session.
 	ctx := context.Background()
-	request, err := provider.NewAccessRequest(ctx, s.request, s)
+	request, err := e.provider.NewAccessRequest(ctx, s.request, s)
 	if err != nil {
 		return err
 	}
-	_, err = provider.NewAccessResponse(ctx, request)
+	_, err = e.provider.NewAccessResponse(ctx, request)
 	return err
 }
 
-// present makes the request look parsed, so that fosite neither reads the body again nor looks for a multipart one. Of
-// the parameters it gets the grant type alone: it would sort out scopes and audiences in quadratic time, before it knows
-// the client.
-func (s *session) present() {
-	values := url.Values{"grant_type": {s.form.params.GrantType}}
-	s.request.Form, s.request.PostForm = values, values
-	s.request.MultipartForm = new(multipart.Form)
-}
+// parsed is what fosite sees of every form. Of the parameters it gets the grant type alone, which is known by then: it
+// would sort out scopes and audiences in quadratic time, before it knows the client. All requests share it: it is read
+// only.
+func parsed() url.Values { return url.Values{"grant_type": {exchange.GrantTypeTokenExchange}} }
 
 // authenticate is our client authentication as fosite calls it.
 func authenticate(authenticator Authenticator) fosite.ClientAuthenticationStrategy {
