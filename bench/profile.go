@@ -12,20 +12,27 @@ import (
 	"time"
 )
 
-// saveProfile writes a CPU profile of a round to $BENCH_PROFILE, where "go tool pprof" reads it. The service has the
-// handler only when it is built with -tags pprof, as it is where that variable is set.
-func (s *instance) saveProfile(ctx context.Context, length time.Duration) {
-	if err := s.fetchProfile(ctx, length); err != nil {
-		fmt.Fprintln(os.Stderr, "bench: no profile:", err)
+// saveProfiles writes what a warm round costs in CPU and in allocations, and what is kept in memory, to
+// $BENCH_PROFILE.cpu.n, .allocs.n and .heap.n; "go tool pprof" reads those of several rounds together. The service has
+// the handlers only when it is built with -tags pprof, as it is where that variable is set.
+func (s *instance) saveProfiles(ctx context.Context, length time.Duration, n int) {
+	seconds := fmt.Sprintf("?seconds=%d", length/time.Second)
+	for kind, path := range map[string]string{"cpu": "profile" + seconds, "allocs": "allocs" + seconds, "heap": "heap?gc=1"} {
+		go func() {
+			err := s.saveProfile(ctx, path, fmt.Sprintf("%s.%s.%d", s.bench.profile, kind, n))
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "bench: no profile:", err)
+			}
+		}()
 	}
 }
 
-func (s *instance) fetchProfile(ctx context.Context, length time.Duration) error {
+func (s *instance) saveProfile(ctx context.Context, path, file string) error {
 	socket := filepath.Join(s.dir, "pprof.sock")
 	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://sts/debug/pprof/profile?seconds=%d", length/time.Second), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sts/debug/pprof/"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -37,5 +44,5 @@ func (s *instance) fetchProfile(ctx context.Context, length time.Duration) error
 	if err := errors.Join(err, response.Body.Close()); err != nil {
 		return err
 	}
-	return os.WriteFile(s.bench.profile, body, 0o600)
+	return os.WriteFile(file, body, 0o600)
 }

@@ -79,7 +79,7 @@ func (b *bench) warm(ctx context.Context) error {
 	ours := &side{process: s.process, requests: file, length: b.length}
 	loose := &side{process: written.process, requests: file, length: b.length}
 	if b.profile != "" {
-		ours.before = func(context.Context) error { go s.saveProfile(ctx, b.length); return nil }
+		ours.before = func(context.Context) error { s.saveProfiles(ctx, b.length, len(ours.measured)); return nil }
 	}
 	if err := b.alternate(ctx, theirs, ours, loose); err != nil {
 		return err
