@@ -2,6 +2,7 @@ package databricks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -142,7 +143,7 @@ const (
 // retryAfter reads a Retry-After header (RFC 9110 §10.2.3), seconds or a date; between 1 s and 5 min, whatever it says.
 func retryAfter(header string, now time.Time) time.Duration {
 	wait := defaultRetry
-	if seconds, err := strconv.ParseUint(header, 10, 63); err == nil {
+	if seconds, err := strconv.ParseUint(header, 10, 63); err == nil || errors.Is(err, strconv.ErrRange) {
 		wait = maxRetry
 		if seconds < uint64(maxRetry/time.Second) {
 			wait = time.Duration(seconds) * time.Second

@@ -87,7 +87,7 @@ func TestRetryAfter(t *testing.T) {
 		want   time.Duration
 	}{
 		{"", time.Second}, {"7", 7 * time.Second}, {"0", time.Second}, {"-5", time.Second}, {"soon", time.Second}, {"1.5", time.Second},
-		{"86400", 5 * time.Minute}, {"99999999999999999999", time.Second}, {"9223372036854775807", 5 * time.Minute},
+		{"86400", 5 * time.Minute}, {"99999999999999999999", 5 * time.Minute}, {"9223372036854775807", 5 * time.Minute},
 		{now.Add(20 * time.Second).Format(http.TimeFormat), 20 * time.Second},
 		{now.Add(-time.Hour).Format(http.TimeFormat), time.Second},
 		{now.Add(240 * time.Hour).Format(http.TimeFormat), 5 * time.Minute},
