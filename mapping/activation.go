@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -23,6 +24,8 @@ type view struct {
 	actor   *exchange.Identity
 	request *exchange.Request
 
+	// claims are those that are looked at instead of all, nil for none.
+	claims       map[string]any
 	actorValue   map[string]any
 	requestValue map[string]any
 	// missedGroups is set when a condition asked for groups that are not known.
@@ -41,6 +44,9 @@ func (v *view) ResolveName(name string) (any, bool) {
 		}
 		return valuesOf(v.subject).groups(), true
 	case "claims":
+		if v.claims != nil {
+			return v.claims, true
+		}
 		return valuesOf(v.subject).claims(), true
 	case "actor":
 		return v.actorMap(), true
@@ -96,6 +102,7 @@ type celValues struct {
 	claimsMap  map[string]any
 	groupsOnce sync.Once
 	groupsList ref.Val
+	remembered atomic.Pointer[[]remembered]
 }
 
 func valuesOf(id *exchange.Identity) *celValues {

@@ -19,6 +19,8 @@ type condition struct {
 	claims []string
 	// tenant says that it can only be true for one tenant of a shared issuer; actorTenant the same of the actor.
 	tenant, actorTenant bool
+	// ofSubject says that its value depends on the subject's token alone, see remember.go.
+	ofSubject bool
 }
 
 const (
@@ -102,6 +104,7 @@ func compileCondition(env *cel.Env, expression string) (*condition, []conditionF
 	return &condition{
 		text: expression, ast: ast, program: program, env: env, claims: reads,
 		tenant: bindsTenant(ast.NativeRep().Expr(), ""), actorTenant: bindsTenant(ast.NativeRep().Expr(), "actor"),
+		ofSubject: isOfSubject(ast),
 	}, nil
 }
 

@@ -30,6 +30,7 @@
 //	target.go      audience and resource -> workspace and principal, within what the client may ask for
 //	match.go       one rule against one attempt
 //	activation.go  an attempt as CEL sees it
+//	remember.go    what a condition came to for one verified token
 //	explain.go     the same once more, with everything written down
 //	access.go      who may use our own API
 package mapping

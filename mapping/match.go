@@ -109,7 +109,7 @@ func (c *condition) holds(v *view, deny bool) truth {
 		return yes
 	}
 	v.missedGroups = false
-	value, err := c.eval(v)
+	value, err := c.value(v)
 	switch {
 	case err != nil && v.missedGroups:
 		return unknown
