@@ -23,8 +23,18 @@ func (c *Config) Show() []byte {
 	return b.Bytes()
 }
 
-// reloaded are the keys at the top that a running service takes over from a changed file.
-var reloaded = []string{"identity_providers", "clients", "databricks"}
+// reloaded are the keys at the top that a running service takes over from a changed file; fixed are those below them that
+// it doesn't: our discovery document and the plan of the signing keys are made of them at the start.
+var (
+	reloaded = []string{"identity_providers", "clients", "databricks"}
+	fixed    = []string{"databricks.federation.issuer", "databricks.federation.publish_ahead", "databricks.federation.key_rotation"}
+)
+
+// KeepFixed takes back what next has of the fixed keys, for a service that goes on with c.
+func (c *Config) KeepFixed(next *Config) {
+	is, to := &c.Databricks.Federation, &next.Databricks.Federation
+	to.Issuer, to.PublishAhead, to.KeyRotation = is.Issuer, is.PublishAhead, is.KeyRotation
+}
 
 // RestartNeeded names the keys that differ in next and need a restart: "listen.http", "audit.sync".
 func (c *Config) RestartNeeded(next *Config) []string {
@@ -40,7 +50,7 @@ func (c *Config) RestartNeeded(next *Config) []string {
 	}
 	maps.DeleteFunc(before, func(key, _ string) bool {
 		top, _, _ := strings.Cut(key, ".")
-		return slices.Contains(reloaded, top)
+		return slices.Contains(reloaded, top) && !slices.Contains(fixed, key)
 	})
 	return slices.Sorted(maps.Keys(before))
 }

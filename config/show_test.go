@@ -173,7 +173,9 @@ func TestRestartNeeded(t *testing.T) {
 	folder := t.TempDir()
 	for _, c := range []struct{ old, new, want string }{
 		{"127.0.0.1:0, admin", "127.0.0.1:1, admin", "listen.http"},
-		{"issuer: https://sts.example", "issuer: https://sts.example2", "issuer"},
+		{"issuer: https://sts.example", "issuer: https://sts.example2", "databricks.federation.issuer issuer"},
+		{"  accounts:", "  federation: {issuer: https://keys.example, key_rotation: 800h, publish_ahead: 25h, authorization_details: true}\n  accounts:",
+			"databricks.federation.issuer databricks.federation.key_rotation databricks.federation.publish_ahead"},
 		{"policy.yaml", "other.yaml", "policy.files"},
 		{"policy: {", "limits: {global: 1/s}\naudit: {sync: always, retention: 1h}\npolicy: {", "audit.retention audit.sync limits.global"},
 		{"    audiences: [prod]", "    audiences: [staging]", ""},
@@ -191,6 +193,12 @@ func TestRestartNeeded(t *testing.T) {
 		for _, got := range [][]string{before.RestartNeeded(after), after.RestartNeeded(before)} {
 			if strings.Join(got, " ") != c.want {
 				t.Errorf("%s: %q, want %q", c.new, got, c.want)
+			}
+		}
+		before.KeepFixed(after)
+		for _, key := range before.RestartNeeded(after) {
+			if strings.HasPrefix(key, "databricks.") {
+				t.Errorf("%s: %s still differs", c.new, key)
 			}
 		}
 	}

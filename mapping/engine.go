@@ -128,12 +128,12 @@ func (e *Engine) Commit(ctx context.Context, p *Policy) error {
 	}
 	e.unkept = e.keep(ctx, p)
 	e.current.Store(p)
-	e.metrics.accept(p)
 	e.refused, e.fallback = nil, false
 	if e.unkept != nil {
 		e.cfg.Log.ErrorContext(ctx, "the ledger did not take the policy that is in force now", "policy", p.digest, "error", e.unkept)
 	}
 	if !unchanged {
+		e.metrics.accept(p)
 		e.cfg.Log.InfoContext(ctx, "a policy is in force", "policy", p.digest, "rules", len(p.rules))
 	}
 	return nil

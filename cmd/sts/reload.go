@@ -31,21 +31,33 @@ type reloader struct {
 	recorder exchange.Recorder
 	log      *slog.Logger
 
-	files watcher
-	again bool // the last attempt failed for a reason that is not in the files
+	files  watcher
+	again  bool  // the last attempt failed for a reason that is not in the files
+	unread error // why the configuration can't be loaded, nil if it can
 
 	mu    sync.Mutex
 	fault error // why the configuration in force is not that of the file
 }
 
-// run looks at the files once a second until ctx ends.
+// run looks at the files once a second until ctx ends. The first time it reloads whatever it sees: they may have changed
+// between their reading at the start and now.
 func (r *reloader) run(ctx context.Context) {
-	r.files.changed(filesOf(r.path, r.cfg))
+	r.again = true
 	everySecond(ctx, func() {
-		if r.files.changed(filesOf(r.path, r.cfg)) || r.again {
+		if r.files.changed(filesOf(r.path, r.cfg)) || r.again || r.loadsOtherwise() {
 			r.again = r.reload(ctx) != nil
 		}
 	})
+}
+
+// loadsOtherwise reports whether a configuration that couldn't be loaded has another fate now, though its file is the
+// same: it may name a secret, a certificate or a key set that has come only later, and that nobody could know to watch.
+func (r *reloader) loadsOtherwise() bool {
+	if r.unread == nil {
+		return false
+	}
+	_, err := config.Load(r.path)
+	return err == nil || err.Error() != r.unread.Error()
 }
 
 // health is why the configuration in force is not that of the file.
@@ -64,12 +76,14 @@ func (r *reloader) setFault(err error) {
 // reload puts in force what is good of the files. Its error is one that may go away by itself.
 func (r *reloader) reload(ctx context.Context) error {
 	next, err := config.Load(r.path)
-	if err != nil {
+	if r.unread = err; err != nil {
 		r.refuseConfig(ctx, err)
 		return r.reloadPolicy(ctx)
 	}
+	waiting := restartFault(r.cfg, next)
+	r.cfg.KeepFixed(next)
 	if sameSettings(r.cfg, next) {
-		r.setFault(restartFault(r.cfg, next))
+		r.setFault(waiting)
 		return r.reloadPolicy(ctx)
 	}
 	n, err := r.prepare(ctx, next)
@@ -77,6 +91,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		r.refuseConfig(ctx, err)
 		return r.reloadPolicy(ctx)
 	}
+	n.waiting = waiting
 	return n.commit(ctx, r)
 }
 
@@ -98,6 +113,7 @@ func restartFault(running, next *config.Config) error {
 // prepared is a configuration whose every part has said that it is good.
 type prepared struct {
 	cfg       *config.Config
+	waiting   error // what of its file waits for a restart
 	providers *identity.Prepared
 	clients   *clients.Snapshot
 	minting   func()
@@ -151,7 +167,7 @@ func (n *prepared) commit(ctx context.Context, r *reloader) error {
 	n.providers.Commit()
 	r.clients.Commit(n.clients)
 
-	r.setFault(restartFault(r.cfg, n.cfg))
+	r.setFault(n.waiting)
 	// What needs a restart stays compared with what this process was started with.
 	r.cfg.IdentityProviders, r.cfg.Clients, r.cfg.Databricks = n.cfg.IdentityProviders, n.cfg.Clients, n.cfg.Databricks
 	r.record(ctx, "config.load", "")

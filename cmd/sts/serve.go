@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/tink-crypto/tink-go/v2/tink"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lakegate/sts/admission"
 	"github.com/lakegate/sts/audit"
@@ -30,9 +30,12 @@ import (
 	"github.com/lakegate/sts/store"
 )
 
-// stopTime is how long what is under way may take once the service was told to end; the server takes its own ten seconds
-// of it first.
-const stopTime = 10 * time.Second
+// stopTime is how long what is under way may take once the server has ended, which takes at most ten seconds of its own;
+// tracesTime is how long the last spans may take to send when all else is down.
+const (
+	stopTime   = 10 * time.Second
+	tracesTime = 2 * time.Second
+)
 
 func serveCommand() *cobra.Command {
 	var path string
@@ -76,6 +79,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 type service struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
+	tracing trace.TracerProvider // nil for none
 
 	issuer   *issuer.Issuer
 	identity *identity.Pool
@@ -93,6 +97,10 @@ type service struct {
 func (s *service) build(ctx context.Context, path string, cfg *config.Config) error {
 	s.working, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 
+	// First, to be closed last: a collector that doesn't answer takes no time from what must not be lost.
+	if err := s.startTracing(ctx, cfg.Telemetry.OTLPEndpoint); err != nil {
+		return err
+	}
 	aead, err := openKeyset(cfg)
 	if err != nil {
 		return err
@@ -158,7 +166,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	s.reload = &reloader{
 		path: path, cfg: cfg, policy: s.policy, identity: s.identity, clients: registry, minter: minter, recorder: record, log: s.log,
 	}
-	return s.buildServer(ctx, cfg, exchanges, registry, []server.Part{
+	return s.buildServer(cfg, exchanges, registry, []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
@@ -182,24 +190,32 @@ func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger ex
 	return engine, engine.Start(ctx, files, environmentOf(cfg))
 }
 
-func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, parts []server.Part) error {
+func (s *service) startTracing(ctx context.Context, endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	provider, err := newTracing(ctx, endpoint, s.log)
+	if err != nil {
+		return err
+	}
+	s.tracing = provider
+	s.onClose(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, tracesTime)
+		defer cancel()
+		return provider.Shutdown(ctx)
+	})
+	return nil
+}
+
+func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, parts []server.Part) error {
 	c := server.Config{
 		HTTP: cfg.Listen.HTTP, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext,
 		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
 		Exchanger: exchanges, Clients: registry, Parts: parts,
-		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, SampleRatio: cfg.Telemetry.SampleRatio,
+		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Tracing: s.tracing, SampleRatio: cfg.Telemetry.SampleRatio,
 	}
 	if tls := cfg.Listen.TLS; tls != nil {
 		c.CertFile, c.KeyFile = tls.CertFile, tls.KeyFile
-	}
-	if endpoint := cfg.Telemetry.OTLPEndpoint; endpoint != "" {
-		var tracing *sdktrace.TracerProvider
-		tracing, err := newTracing(ctx, endpoint)
-		if err != nil {
-			return err
-		}
-		s.onClose(tracing.Shutdown)
-		c.Tracing = tracing
 	}
 	var err error
 	s.server, err = server.New(c)

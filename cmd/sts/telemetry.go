@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -40,8 +41,10 @@ func newMetrics() *prometheus.Registry {
 }
 
 // newTracing sends spans to an OTLP collector over gRPC. Which requests are traced is the server's choice, made before a
-// span exists, so this provider takes all that it is given.
-func newTracing(ctx context.Context, endpoint string) (*sdktrace.TracerProvider, error) {
+// span exists, so this provider takes all that it is given. What OpenTelemetry has to complain of goes to our log: by
+// itself it writes plain lines between our JSON.
+func newTracing(ctx context.Context, endpoint string, log *slog.Logger) (*sdktrace.TracerProvider, error) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces can't be sent", "error", err) }))
 	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(endpoint))
 	if err != nil {
 		return nil, fmt.Errorf("telemetry.otlp_endpoint: %w", err)
