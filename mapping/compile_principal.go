@@ -113,7 +113,7 @@ func (c *compiler) principal(where, name string, pos strictyaml.Pos, d *principa
 }
 
 const (
-	minLifetime       = time.Minute         // a shorter token is over before it is of use
+	minLifetime       = time.Minute    // a shorter token is over before it is of use
 	maxPolicyLifetime = 24 * time.Hour // the longest assertion that a signing key is kept published for
 )
 
