@@ -124,11 +124,12 @@ func (b *bench) policy() object {
 // granted counts the records of granted exchanges. They are in the kernel before their answer, so nobody has to wait.
 func (s *instance) granted() (n int, err error) {
 	exchange, granted := []byte(`"type":"exchange"`), []byte(`"outcome":"granted"`)
-	err = filepath.WalkDir(filepath.Join(s.dir, "data", "audit"), func(path string, d fs.DirEntry, err error) error {
+	log := os.DirFS(filepath.Join(s.dir, "data", "audit"))
+	err = fs.WalkDir(log, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := fs.ReadFile(log, path)
 		if err != nil {
 			return err
 		}
