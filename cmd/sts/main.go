@@ -3,6 +3,7 @@
 //	main.go       the commands, and the exit codes: 0 done, 1 a fault was found, 2 wrong usage
 //	serve.go      the service: every part made from the configuration and joined
 //	reload.go     files that changed while it runs
+//	memory.go     how often the collector works
 //	config.go     sts config check|show
 //	policy.go     sts policy test|lint
 //	client.go     sts client new

@@ -53,6 +53,7 @@ func serveCommand() *cobra.Command {
 
 // serve is the whole service: made, announced, run, and taken down in the reverse order.
 func serve(ctx context.Context, path string, stderr io.Writer) error {
+	tuneMemory()
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
