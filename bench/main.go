@@ -38,7 +38,7 @@ type bench struct {
 	steps   []string // those to take; all if it is empty
 	profile string   // where CPU profiles of the warm rounds go, "" for none
 
-	gogc, memoryLimit string // of both sides
+	gogc, memoryLimit string // of both sides; those of the service by default (cmd/sts/memory.go)
 
 	dir      string // everything that is written
 	program  string // the service
@@ -56,7 +56,7 @@ type step struct {
 }
 
 func run(ctx context.Context) (err error) {
-	b := &bench{gogc: env("GOGC", "100"), memoryLimit: env("GOMEMLIMIT", "off"), profile: os.Getenv("BENCH_PROFILE")}
+	b := &bench{gogc: env("GOGC", "300"), memoryLimit: env("GOMEMLIMIT", "448MiB"), profile: os.Getenv("BENCH_PROFILE")}
 	if b.length, err = time.ParseDuration(env("BENCH_ROUND", "5s")); err != nil || b.length < 2*time.Second {
 		return fmt.Errorf("BENCH_ROUND is %q; write whole seconds, at least 2s", os.Getenv("BENCH_ROUND"))
 	}
