@@ -67,6 +67,7 @@ func TestTracing(t *testing.T) {
 			request.URL.RawQuery = "q=private"
 			if row.traceparent != "" {
 				request.Header.Set("traceparent", row.traceparent)
+				request.Header.Set("tracestate", "caller=private")
 			}
 			r.do(t, request)
 			r.stop() // the span ends after its answer
@@ -82,6 +83,9 @@ func TestTracing(t *testing.T) {
 				want := []attribute.KeyValue{attribute.String("decision_id", decisionID), attribute.Int("http.response.status_code", 200)}
 				if span.Name != "/oauth2/token" || fmt.Sprint(span.Attributes) != fmt.Sprint(want) {
 					t.Errorf("%s %v", span.Name, span.Attributes)
+				}
+				if state := span.SpanContext.TraceState().String() + span.Parent.TraceState().String(); state != "" {
+					t.Errorf("the span holds what a caller wrote: %s", state)
 				}
 				if row.ratio < 1 && span.Parent.SpanID().String() != "00f067aa0ba902b7" {
 					t.Errorf("parent %v", span.Parent)
