@@ -36,8 +36,9 @@ const (
 	defaultConnections = 4096
 	adminConnections   = 64
 
-	// stopTimeout is how long requests may take to end once the server is told to.
-	stopTimeout = 10 * time.Second
+	// stopTimeout is how long requests may take to end once the server is told to. What is stopped after it has the rest of
+	// ten seconds.
+	stopTimeout = 7 * time.Second
 	// lookEvery is how often the parts are checked when nobody asks.
 	lookEvery = time.Second
 )
@@ -219,7 +220,7 @@ func addrPort(l net.Listener) netip.AddrPort {
 }
 
 // Serve works until ctx ends or a listener breaks. Then it says that it is unready, takes no new requests, and lets
-// those that it has finish, for at most 10 s. [Server.Listen] comes first.
+// those that it has finish, for at most 7 s. [Server.Listen] comes first.
 func (s *Server) Serve(ctx context.Context) error {
 	if s.mainListener == nil {
 		return errors.New("serving before listening")

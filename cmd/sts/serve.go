@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,11 +31,12 @@ import (
 	"github.com/lakegate/sts/store"
 )
 
-// stopTime is how long what is under way may take once the server has ended, which takes at most ten seconds of its own;
-// tracesTime is how long the last spans may take to send when all else is down.
+// A stop takes ten seconds at most: the server takes seven of them for the requests that it has; then mints that nobody
+// waits for any more, the log's last sync, and the last spans have these.
 const (
-	stopTime   = 10 * time.Second
-	tracesTime = 2 * time.Second
+	mintsTime  = 1500 * time.Millisecond
+	logTime    = time.Second
+	tracesTime = 500 * time.Millisecond
 )
 
 func serveCommand() *cobra.Command {
@@ -88,7 +90,7 @@ type service struct {
 	reload   *reloader
 	server   *server.Server
 
-	closers []func(context.Context) error // in the order in which they were opened
+	closers []func() error // in the order in which they were opened
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	working context.Context
@@ -110,7 +112,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	s.onClose(func(context.Context) error { return ledger.Close() })
+	s.onClose(ledger.Close)
 
 	record, err := audit.Open(audit.Config{
 		Directory: cfg.Audit.Directory, Replica: replica(), Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention,
@@ -119,7 +121,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	s.onClose(record.Close)
+	s.onClose(within(logTime, record.Close))
 
 	s.issuer, err = issuer.New(ctx, issuer.Config{
 		Ledger: ledger, Recorder: record, AEAD: aead, Log: s.log, Now: now,
@@ -138,7 +140,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	s.onClose(tokens.Close)
+	s.onClose(within(mintsTime, tokens.Close))
 
 	if s.policy, err = s.startPolicy(ctx, cfg, ledger, record); err != nil {
 		return err
@@ -200,11 +202,7 @@ func (s *service) startTracing(ctx context.Context, endpoint string) error {
 		return err
 	}
 	s.tracing = provider
-	s.onClose(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, tracesTime)
-		defer cancel()
-		return provider.Shutdown(ctx)
-	})
+	s.onClose(within(tracesTime, provider.Shutdown))
 	return nil
 }
 
@@ -231,7 +229,16 @@ func openKeyset(cfg *config.Config) (tink.AEAD, error) {
 	return store.KeysetBeside(cfg.Database.SQLite)
 }
 
-func (s *service) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
+func (s *service) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// within bounds how long a part may take to close.
+func within(limit time.Duration, f func(context.Context) error) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		return f(ctx)
+	}
+}
 
 // background runs f until the service is taken down.
 func (s *service) background(f func(context.Context)) {
@@ -246,11 +253,9 @@ func (s *service) close() {
 	}
 	s.stop()
 	s.running.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-	defer cancel()
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i](ctx))
+	for _, f := range slices.Backward(s.closers) {
+		errs = append(errs, f())
 	}
 	if err := errors.Join(errs...); err != nil {
 		s.log.Error("taking the service down", "error", err)
