@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/lakegate/sts/audit"
 )
 
 // object and list are YAML, written as JSON, which YAML contains.
@@ -24,24 +26,30 @@ type instance struct {
 	bench  *bench
 	dir    string
 	issuer string
+	sync   audit.Sync
+	skew   int // clock_skew of its provider, in seconds
 }
 
 // newInstance writes the files of a service that isn't started.
-func (b *bench) newInstance(name, sync string) (*instance, error) {
-	s := &instance{bench: b, dir: filepath.Join(b.dir, name), issuer: "https://" + name + ".bench.example"}
+func (b *bench) newInstance(name string, sync audit.Sync) (*instance, error) {
+	s := &instance{bench: b, dir: filepath.Join(b.dir, name), issuer: "https://" + name + ".bench.example", sync: sync, skew: 30}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	for file, content := range map[string]object{"sts.yaml": b.config(s.issuer, sync), "policy.yaml": b.policy()} {
-		text, err := json.MarshalIndent(content, "", "  ")
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(s.dir, file), text, 0o600); err != nil {
-			return nil, err
-		}
+	return s, errors.Join(s.write("sts.yaml", s.config()), s.write("policy.yaml", b.policy()))
+}
+
+// write puts a file in place in one step, as the service asks of whoever changes one.
+func (s *instance) write(file string, content object) error {
+	text, err := json.MarshalIndent(content, "", "  ")
+	if err != nil {
+		return err
 	}
-	return s, nil
+	path := filepath.Join(s.dir, file)
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // start starts the service and waits until it is ready; it returns how long that took from exec on.
@@ -64,7 +72,8 @@ func (s *instance) start(ctx context.Context) (time.Duration, error) {
 }
 
 // config has everything on, with limits that count and never refuse.
-func (b *bench) config(issuer, sync string) object {
+func (s *instance) config() object {
+	b := s.bench
 	registered := object{}
 	for _, c := range b.clients {
 		registered[c.id] = object{
@@ -73,18 +82,18 @@ func (b *bench) config(issuer, sync string) object {
 		}
 	}
 	return object{
-		"issuer": issuer,
+		"issuer": s.issuer,
 		"listen": object{"http": "127.0.0.1:0", "admin": "127.0.0.1:0"},
 		"identity_providers": object{"okta": object{
 			"issuer": b.world.idp.Issuer("okta").URL(), "audiences": list{audience}, "token_types": list{"access_token"},
-			"algorithms": list{"ES256", "RS256"},
+			"algorithms": list{"ES256", "RS256"}, "clock_skew": fmt.Sprintf("%ds", s.skew),
 		}},
 		"clients": registered,
 		"databricks": object{
 			"accounts": object{"main": object{"id": b.world.databricks.AccountID(), "host": "https://accounts.cloud.databricks.com"}},
 		},
 		"policy": object{"files": list{"policy.yaml"}},
-		"audit":  object{"sync": sync},
+		"audit":  object{"sync": s.sync},
 		"limits": object{"global": "1000000/s"},
 	}
 }
@@ -142,6 +151,32 @@ func (s *instance) granted() (n int, err error) {
 	})
 	return n, err
 }
+
+// forget makes a running service forget that it verified any token, by a change of its provider, and returns when it
+// has. Memory and grants stay as they are.
+func (s *instance) forget(ctx context.Context, probe request) error {
+	before, err := s.metric(ctx, verifiedAnew)
+	if err != nil {
+		return err
+	}
+	s.skew = 60 - s.skew + 1 // another one than before, about half a minute
+	if err := s.write("sts.yaml", s.config()); err != nil {
+		return err
+	}
+	for until := time.Now().Add(startTimeout); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+		if _, err := sendAll(ctx, s.http, []request{probe}, 1); err != nil {
+			return err
+		}
+		after, err := s.metric(ctx, verifiedAnew)
+		if err != nil || after > before {
+			return err
+		}
+	}
+	return errors.New("a changed configuration does not come into force")
+}
+
+// verifiedAnew is the metric of subject tokens that were not known.
+const verifiedAnew = "sts_identity_cache_misses_total"
 
 // complete is void where a record of the answers is lost.
 func (s *instance) complete(answers int) error {

@@ -15,7 +15,7 @@ const atOnce = 1_000
 
 // misses lets many callers ask for one grant that nobody has asked for before, of a slow Databricks.
 func (b *bench) misses(ctx context.Context) error {
-	s, err := b.newInstance("misses", string(audit.SyncMint))
+	s, err := b.newInstance("misses", audit.SyncMint)
 	if err != nil {
 		return err
 	}

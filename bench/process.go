@@ -99,18 +99,18 @@ func (p *process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// mallocs is how many objects a service has allocated so far.
-func (p *process) mallocs(ctx context.Context) (float64, error) {
+// metric is a service's metric without labels.
+func (p *process) metric(ctx context.Context, name string) (float64, error) {
 	response, err := get(ctx, "http://"+p.admin+"/metrics")
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(response.body) {
-		if value, found := strings.CutPrefix(line, "go_memstats_mallocs_total "); found {
+		if value, found := strings.CutPrefix(line, name+" "); found {
 			return strconv.ParseFloat(strings.TrimSpace(value), 64)
 		}
 	}
-	return 0, fmt.Errorf("/metrics has no go_memstats_mallocs_total")
+	return 0, fmt.Errorf("/metrics has no %s", name)
 }
 
 // clockTick is the unit of CPU time in /proc (proc(5)); Linux has no other today.

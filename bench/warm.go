@@ -11,12 +11,16 @@ import (
 	"github.com/lakegate/sts/audit"
 )
 
+// allocated is the metric of objects allocated so far.
+const allocated = "go_memstats_mallocs_total"
+
 // side is one of those that take turns, and what its rounds showed.
 type side struct {
 	*process
 	requests string // file
 	length   time.Duration
 	before   func(context.Context) error // each round, nil for nothing
+	after    func(context.Context, measure) error
 	measured []measure
 }
 
@@ -34,6 +38,11 @@ func (b *bench) alternate(ctx context.Context, sides ...*side) error {
 				return err
 			}
 			s.measured = append(s.measured, m)
+			if s.after != nil {
+				if err := s.after(ctx, m); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -71,7 +80,7 @@ func (b *bench) warm(ctx context.Context) error {
 		return err
 	}
 	minted, mallocs := b.world.databricks.Mints(""), 0.0
-	if mallocs, err = s.mallocs(ctx); err != nil {
+	if mallocs, err = s.metric(ctx, allocated); err != nil {
 		return err
 	}
 
@@ -84,7 +93,7 @@ func (b *bench) warm(ctx context.Context) error {
 	if err := b.alternate(ctx, theirs, ours, loose); err != nil {
 		return err
 	}
-	after, err := s.mallocs(ctx)
+	after, err := s.metric(ctx, allocated)
 	if err != nil {
 		return err
 	}
@@ -131,7 +140,7 @@ func (b *bench) tellWarm(theirs, ours, loose measure) {
 
 // warmed is a running service that has seen all requests once, and one of its answers.
 func (b *bench) warmed(ctx context.Context, name string, sync audit.Sync, requests []request) (*instance, string, error) {
-	s, err := b.newInstance(name, string(sync))
+	s, err := b.newInstance(name, sync)
 	if err != nil {
 		return nil, "", err
 	}
