@@ -183,8 +183,9 @@ func TestRowJ09(t *testing.T) {
 
 // TestRowJ11 is also what the main job must show: 1,000 concurrent exchanges of one grant against a cold cache lead to
 // exactly one mint.
+//
+// It is not parallel: beside others a thousand callers can starve the one mint past its longest timeout.
 func TestRowJ11(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, func(_ *world, s *setup) { s.config["databricks"].(object)["timeout"] = "10s" })
 	const callers = 1000
 	ada := w.lasting("ada", "data-eng")
