@@ -67,6 +67,10 @@ func run(ctx context.Context) (err error) {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
+	before, err := elsewhere()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	for _, s := range []step{{"warm", b.warm}, {"cold", b.cold}, {"misses", b.misses}, {"decide", b.decide}, {"records", b.records}} {
 		if len(b.steps) > 0 && !slices.Contains(b.steps, s.name) {
@@ -77,9 +81,15 @@ func run(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	fmt.Printf("%s; %s %s/%s, %d processors, GOGC=%s GOMEMLIMIT=%s on both sides; rounds of %s, took %s\n\n",
+	busy, err := elsewhere()
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	noise := 100 * (busy - before).Seconds() / (took.Seconds() * float64(runtime.NumCPU()))
+	fmt.Printf("%s; %s %s/%s, %d processors, GOGC=%s GOMEMLIMIT=%s on both sides; rounds of %s, took %s;\nother processes took %.0f %% of the machine meanwhile: the figures are worth something below 5 %%\n\n",
 		time.Now().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.gogc, b.memoryLimit,
-		b.length, time.Since(began).Round(time.Second))
+		b.length, took.Round(time.Second), noise)
 	return b.table.print(os.Stdout)
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -127,15 +128,44 @@ func (p *process) cpu() (time.Duration, error) {
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("/proc/PID/stat has %d fields", len(fields))
 	}
-	ticks := 0
-	for _, field := range fields[11:13] { // utime, stime
+	return ticks(fields[11:13]) // utime, stime
+}
+
+// machineCPU is the time that the machine's processors worked so far, for whomever.
+func machineCPU() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("/proc/stat begins with %q", line)
+	}
+	// user, nice and system; then idle and iowait, which are no work; irq, softirq and what the hypervisor took
+	return ticks(append(fields[1:4:4], fields[6:9]...))
+}
+
+// elsewhere is the processor time that neither this process nor the children that it waited for took.
+func elsewhere() (time.Duration, error) {
+	all, err := machineCPU()
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		err = errors.Join(err, syscall.Getrusage(who, &usage))
+		all -= time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	return all, err
+}
+
+func ticks(fields []string) (sum time.Duration, err error) {
+	for _, field := range fields {
 		n, err := strconv.Atoi(field)
 		if err != nil {
 			return 0, err
 		}
-		ticks += n
+		sum += time.Duration(n) * clockTick
 	}
-	return time.Duration(ticks) * clockTick, nil
+	return sum, nil
 }
 
 // memory is a process's resident set, in MiB.
