@@ -226,7 +226,7 @@ func TestSlowProvider(t *testing.T) {
 	})
 	other := good.provider()
 	other.Name, other.Issuer = "entra", "https://other.example"
-	pool := newPoolOf(t, identity.Config{Now: c.Now, Providers: []identity.Provider{slow.provider(), other}, MaxWait: 50 * time.Millisecond})
+	pool := newPoolOf(t, identity.Config{Now: c.Now, Providers: []identity.Provider{slow.provider(), other}, MaxWait: time.Second})
 
 	_, err := verify(t, pool, slow.good(t))
 	wantReason(t, "slow", err, unavailable)
