@@ -43,6 +43,8 @@ build-testclock: ## build bin/sts-testclock, whose clock a test can move (STS_CL
 	$(GOBUILD) -tags testclock -o bin/sts-testclock ./cmd/sts
 
 .PHONY: demo
+# The demo is built without the optimiser, which takes most of the time of a first build and nothing of the story.
+demo: GOBUILD += -gcflags=all='-N -l'
 demo: build ## tell the story with emulators, until Ctrl-C; DEMO_ONCE=1 ends by itself. Needs only Go
 	@bin/sts-dev demo --sts bin/sts $(if $(filter 1,$(DEMO_ONCE)),--once)
 
