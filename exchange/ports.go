@@ -78,3 +78,15 @@ type Ledger interface {
 
 // ErrConflict is the ledger's answer where somebody else was first: read again, decide again.
 var ErrConflict = errors.New("the ledger's entry has changed since it was read")
+
+// Once marks what may be used a single time.
+type Once interface {
+	// Claim reports whether this is the first claim of key; no two callers, of any replica, hear so. The mark may be
+	// dropped after until, so until must be past the moment from which the thing is refused for its age.
+	//
+	// An error means that nobody can tell, and the caller refuses (CodeUnavailable, ReasonReplayCheckUnavailable). It is
+	// also the answer for what may have been used before the store was born, or was last emptied: else a flush would
+	// permit a replay. The store is told at its making how long before until a thing can have been used at the earliest;
+	// callers count their until from the thing's issue, so that a thing issued after the birth is never refused.
+	Claim(ctx context.Context, key string, until time.Time) (fresh bool, err error)
+}
