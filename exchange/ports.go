@@ -85,8 +85,8 @@ type Once interface {
 	// dropped after until, so until must be past the moment from which the thing is refused for its age.
 	//
 	// An error means that nobody can tell, and the caller refuses (CodeUnavailable, ReasonReplayCheckUnavailable). It is
-	// also the answer for what may have been used before the store was born, or was last emptied: else a flush would
-	// permit a replay. The store is told at its making how long before until a thing can have been used at the earliest;
-	// callers count their until from the thing's issue, so that a thing issued after the birth is never refused.
+	// also the answer for what may have been used before the store was born or last emptied, so that a flush permits no
+	// replay. To know that, a store is made with a span: a key was used at the earliest that long before its until.
+	// Callers therefore count until from the thing's issue, not from its end.
 	Claim(ctx context.Context, key string, until time.Time) (fresh bool, err error)
 }

@@ -13,6 +13,10 @@
 //	failures.go   when to try again, and whether minting is unavailable
 //	metrics.go    what is counted
 //
+// What may be used once, such as a client's assertion:
+//
+//	once_memory.go  marks in memory, for a single replica
+//
 // The ledger and the keyset that seals what it keeps secret:
 //
 //	sqlite.go     the ledger in one SQLite file, by compare and swap, safe between processes
