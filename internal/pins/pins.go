@@ -13,6 +13,8 @@ import (
 	_ "github.com/google/go-cmp/cmp"
 	_ "github.com/google/uuid"
 	_ "github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	_ "github.com/jackc/pgpassfile"
+	_ "github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/maypok86/otter/v2"
 	_ "github.com/ory/fosite"
 	_ "github.com/prometheus/client_golang/prometheus"
