@@ -76,7 +76,7 @@ func (c *checker) config(d *document) *Config {
 	}
 	cfg.Telemetry, cfg.Log = c.telemetry(&d.Telemetry), c.log(&d.Log)
 	cfg.IdentityProviders = c.providers(d.IdentityProviders)
-	cfg.Clients = c.clients(d.Clients, d.IdentityProviders)
+	cfg.Clients = c.clients(d.Clients, d.IdentityProviders, cfg.Listen.TLS != nil && cfg.Listen.TLS.ClientCAFile != "")
 	cfg.Databricks = c.databricks(&d.Databricks, cfg.Issuer)
 	c.later(d)
 	cfg.where = c.where

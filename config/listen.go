@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -12,13 +13,17 @@ type Listen struct {
 	HTTP      string `yaml:"http"`      // host:port; OAuth endpoints and the JSON API
 	Admin     string `yaml:"admin"`     // host:port; /livez, /readyz, /metrics, always plaintext
 	Plaintext bool   `yaml:"plaintext"` // [false]; true for HTTP without TLS on a host that is not the loopback
-	TLS       *TLS   `yaml:"tls,omitempty"`
+	// TrustedProxies are the networks whose forwarded client certificates are believed.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies,omitempty"`
+	TLS            *TLS           `yaml:"tls,omitempty"`
 }
 
-// TLS names the files of the server's certificate, absolute.
+// TLS names files, absolute. Without the server's certificate the listener is plaintext, and ClientCAFile is for
+// certificates that a proxy forwards.
 type TLS struct {
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	CertFile     string `yaml:"cert_file,omitempty"`
+	KeyFile      string `yaml:"key_file,omitempty"`
+	ClientCAFile string `yaml:"client_ca_file,omitempty"` // of clients that authenticate by certificate
 }
 
 // Database is the ledger's.
@@ -31,33 +36,52 @@ func (d Database) String() string { return "sqlite:" + d.SQLite }
 
 type listenFile struct {
 	Pos            strictyaml.Pos
-	HTTP           strictyaml.Value[address] `yaml:"http,required"`
-	GRPC           anything                  `yaml:"grpc"`
-	Admin          strictyaml.Value[address] `yaml:"admin,required"`
-	Plaintext      flag                      `yaml:"plaintext"`
-	TrustedProxies strictyaml.Value[[]any]   `yaml:"trusted_proxies"`
-	TLS            *tlsFile                  `yaml:"tls"`
+	HTTP           strictyaml.Value[address]   `yaml:"http,required"`
+	GRPC           anything                    `yaml:"grpc"`
+	Admin          strictyaml.Value[address]   `yaml:"admin,required"`
+	Plaintext      flag                        `yaml:"plaintext"`
+	TrustedProxies []strictyaml.Value[network] `yaml:"trusted_proxies"`
+	TLS            *tlsFile                    `yaml:"tls"`
 }
 
 type tlsFile struct {
 	Pos          strictyaml.Pos
-	CertFile     text     `yaml:"cert_file,required"`
-	KeyFile      text     `yaml:"key_file,required"`
-	ClientCAFile anything `yaml:"client_ca_file"`
+	CertFile     text `yaml:"cert_file"`
+	KeyFile      text `yaml:"key_file"`
+	ClientCAFile text `yaml:"client_ca_file"`
 }
 
 func (c *checker) listen(f *listenFile) Listen {
 	l := Listen{HTTP: string(f.HTTP.V), Admin: string(f.Admin.V), Plaintext: f.Plaintext.V}
+	for _, proxy := range f.TrustedProxies {
+		l.TrustedProxies = append(l.TrustedProxies, netip.Prefix(proxy.V))
+	}
+	secure := f.TLS != nil && (f.TLS.CertFile.Set() || f.TLS.KeyFile.Set() || !f.TLS.ClientCAFile.Set())
 	if f.TLS != nil {
-		l.TLS = &TLS{CertFile: c.file(f.TLS.CertFile, "listen.tls.cert_file"), KeyFile: c.file(f.TLS.KeyFile, "listen.tls.key_file")}
+		l.TLS = c.tls(f.TLS, secure)
 	}
 	switch {
-	case l.Plaintext && l.TLS != nil:
-		c.fault(f.Plaintext.Pos, "listen.plaintext", "plaintext beside tls", "keep one of them")
-	case f.HTTP.Set() && !f.HTTP.V.loopback() && !l.Plaintext && l.TLS == nil:
+	case l.Plaintext && secure:
+		c.fault(f.Plaintext.Pos, "listen.plaintext", "plaintext beside tls", "keep one of them; of tls, client_ca_file alone may stay")
+	case f.HTTP.Set() && !f.HTTP.V.loopback() && !l.Plaintext && !secure:
 		c.fault(f.HTTP.Pos, "listen.http", "listens at "+strconv.Quote(l.HTTP)+" without TLS", "add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback")
 	}
 	return l
+}
+
+// tls reads the names of the files. Only client_ca_file can stand alone: for a listener in plaintext that is given client
+// certificates by its proxy.
+func (c *checker) tls(f *tlsFile, secure bool) *TLS {
+	if secure && !f.CertFile.Set() {
+		c.missing(f.Pos, "listen.tls", "cert_file", "add it")
+	}
+	if secure && !f.KeyFile.Set() {
+		c.missing(f.Pos, "listen.tls", "key_file", "add it")
+	}
+	return &TLS{
+		CertFile: c.file(f.CertFile, "listen.tls.cert_file"), KeyFile: c.file(f.KeyFile, "listen.tls.key_file"),
+		ClientCAFile: c.file(f.ClientCAFile, "listen.tls.client_ca_file"),
+	}
 }
 
 const defaultDatabase = "sqlite:data/sts.db"

@@ -33,7 +33,7 @@ type handler struct {
 func newHandler(c *Config, endpoint http.Handler) (*handler, error) {
 	refuse := c.Exchanger.RefuseUnknown
 	routes, err := oauth.Metadata(oauth.MetadataConfig{
-		Issuer: c.Issuer, FederationIssuer: c.FederationIssuer, JWKS: c.JWKS, Refuse: refuse,
+		Issuer: c.Issuer, FederationIssuer: c.FederationIssuer, JWKS: c.JWKS, AuthMethods: c.authMethods(), Refuse: refuse,
 	})
 	if err != nil {
 		return nil, err

@@ -94,7 +94,10 @@ func registry(t *testing.T) *clients.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := clients.New()
+	r, err := clients.New(clients.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.Commit(snapshot)
 	return r
 }

@@ -3,12 +3,14 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lakegate/sts/server/clients"
 	"github.com/lakegate/sts/server/oauth"
 )
 
@@ -50,6 +53,10 @@ type Config struct {
 	// address or Plaintext.
 	CertFile, KeyFile string
 	Plaintext         bool
+	// ClientCAs returns the CAs of client certificates; nil where no client authenticates by one, and then callers are
+	// not asked for any. TrustedProxies are those whose forwarded certificates are believed.
+	ClientCAs      func() *x509.CertPool
+	TrustedProxies clients.Proxies
 	// Connections bounds how many there are at once at HTTP, and how many requests, which in HTTP/2 are more; 0 means
 	// 4096.
 	Connections int
@@ -85,6 +92,7 @@ type Server struct {
 	mainAddr, adminAddr string
 	connections         int
 	cert                *certificate // nil for plaintext
+	clientCAs           func() *x509.CertPool
 	health              *health
 	stopping            atomic.Bool
 	log                 *slog.Logger
@@ -100,7 +108,7 @@ func New(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{mainAddr: c.HTTP, adminAddr: c.Admin, connections: c.Connections, log: c.Log}
+	s := &Server{mainAddr: c.HTTP, adminAddr: c.Admin, connections: c.Connections, clientCAs: c.ClientCAs, log: c.Log}
 	if err := s.secure(&c); err != nil {
 		return nil, err
 	}
@@ -113,7 +121,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.addParts()
 	endpoint, err := oauth.New(oauth.Config{
-		Exchanger: c.Exchanger, Clients: c.Clients, Observer: m.entrance(oauth.Entrance), Now: c.Now,
+		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Observer: m.entrance(oauth.Entrance), Now: c.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -246,8 +254,35 @@ func (s *Server) serveMain() error {
 	if s.cert == nil {
 		return s.main.Serve(s.mainListener)
 	}
-	s.main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
+	s.main.TLSConfig = s.tlsConfig()
 	return s.main.ServeTLS(s.mainListener, "", "")
+}
+
+// tlsConfig asks for a client certificate where some client authenticates by one. It takes any and judges none: that is
+// done at each request (server/clients), where a bad one gets an answer that says so and a record, and a client that
+// authenticates otherwise is let in whatever else its mesh gave it. The authorities are sent as a hint which to choose.
+func (s *Server) tlsConfig() *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get, NextProtos: []string{"h2", "http/1.1"}}
+	if s.clientCAs == nil {
+		return c
+	}
+	c.ClientAuth = tls.RequestClientCert
+	asking := c.Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := asking.Clone()
+		now.ClientCAs = s.clientCAs()
+		return now, nil
+	}
+	return c
+}
+
+// authMethods are those by which a client can authenticate here.
+func (c *Config) authMethods() []clients.Method {
+	methods := clients.Methods()
+	if c.ClientCAs == nil {
+		methods = slices.DeleteFunc(methods, func(m clients.Method) bool { return m == clients.MethodTLS })
+	}
+	return methods
 }
 
 // stop ends the callers' listener first, so that operators can watch it end.

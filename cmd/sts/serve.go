@@ -27,6 +27,7 @@ import (
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/oauth"
 	"github.com/lakegate/sts/store"
 )
 
@@ -142,7 +143,10 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	registry := clients.New()
+	registry, authorities, err := newRegistry(cfg, s.log)
+	if err != nil {
+		return err
+	}
 	registry.Commit(registered)
 	gate, err := admission.New(admission.Config{Rate: cfg.Limits.Global.PerSecond(), Now: now, Metrics: s.metrics})
 	if err != nil {
@@ -158,14 +162,18 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	s.reload = &reloader{
 		path: path, cfg: cfg, policy: s.policy, identity: s.identity, clients: registry, minter: minter, recorder: record, log: s.log,
 	}
-	return s.buildServer(ctx, cfg, exchanges, registry, []server.Part{
+	parts := []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},
 		{Name: "policy", Check: s.policy.Health},
 		{Name: "signing_keys", Check: s.issuer.Health},
-	})
+	}
+	if authorities != nil {
+		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
+	}
+	return s.buildServer(ctx, cfg, exchanges, registry, authorities, parts)
 }
 
 func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger exchange.Ledger, record exchange.Recorder) (*mapping.Engine, error) {
@@ -182,15 +190,18 @@ func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger ex
 	return engine, engine.Start(ctx, files, environmentOf(cfg))
 }
 
-func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, parts []server.Part) error {
+func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, authorities *clients.Authorities, parts []server.Part) error {
 	c := server.Config{
 		HTTP: cfg.Listen.HTTP, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext,
 		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
-		Exchanger: exchanges, Clients: registry, Parts: parts,
+		Exchanger: exchanges, Clients: registry, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
 		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, SampleRatio: cfg.Telemetry.SampleRatio,
 	}
 	if tls := cfg.Listen.TLS; tls != nil {
 		c.CertFile, c.KeyFile = tls.CertFile, tls.KeyFile
+	}
+	if authorities != nil {
+		c.ClientCAs = authorities.Pool
 	}
 	if endpoint := cfg.Telemetry.OTLPEndpoint; endpoint != "" {
 		var tracing *sdktrace.TracerProvider
@@ -204,6 +215,28 @@ func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges
 	var err error
 	s.server, err = server.New(c)
 	return err
+}
+
+// newRegistry makes a registry, and the CAs of its clients' certificates where there are any.
+func newRegistry(cfg *config.Config, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
+	endpoint, err := oauth.TokenEndpoint(cfg.Issuer)
+	if err != nil {
+		return nil, nil, err
+	}
+	once, err := store.NewMemoryOnce(store.OnceConfig{Span: clients.AssertionSpan, Now: now})
+	if err != nil {
+		return nil, nil, err
+	}
+	c := clients.Config{Issuer: cfg.Issuer, TokenEndpoint: endpoint, Once: once, Now: now}
+	var authorities *clients.Authorities
+	if tls := cfg.Listen.TLS; tls != nil && tls.ClientCAFile != "" {
+		if authorities, err = clients.OpenAuthorities(tls.ClientCAFile, now, log); err != nil {
+			return nil, nil, err
+		}
+		c.Authorities = authorities.Pool
+	}
+	registry, err := clients.New(c)
+	return registry, authorities, err
 }
 
 // openKeyset opens the keyset that is configured, or the one that belongs to the embedded ledger.

@@ -27,7 +27,7 @@ type Exchanger interface {
 
 // Authenticator proves clients. Its error is an *exchange.Error.
 type Authenticator interface {
-	Authenticate(c clients.Credentials) (*exchange.Client, error)
+	Authenticate(ctx context.Context, c clients.Credentials) (*exchange.Client, error)
 }
 
 // Observer counts what was answered; err is nil where a token was.
@@ -35,18 +35,21 @@ type Observer interface {
 	Observe(err *exchange.Error, took time.Duration)
 }
 
-// Config is what an Endpoint is made of. All of it is needed.
+// Config is what an Endpoint is made of. All of it is needed, but for the proxies.
 type Config struct {
 	Exchanger Exchanger
 	Clients   Authenticator
-	Observer  Observer
-	Now       func() time.Time
+	// Proxies are those whose forwarded client certificates are believed.
+	Proxies  clients.Proxies
+	Observer Observer
+	Now      func() time.Time
 }
 
 // Endpoint is the token endpoint.
 type Endpoint struct {
 	exchanger Exchanger
 	clients   Authenticator
+	proxies   clients.Proxies
 	observer  Observer
 	now       func() time.Time
 	bodies    *bodies
@@ -66,7 +69,7 @@ func New(c Config) (*Endpoint, error) {
 		}
 	}
 	return &Endpoint{
-		exchanger: c.Exchanger, clients: c.Clients, observer: c.Observer, now: c.Now,
+		exchanger: c.Exchanger, clients: c.Clients, proxies: c.Proxies, observer: c.Observer, now: c.Now,
 		bodies:   newBodies(),
 		provider: newProvider(c.Exchanger, c.Clients),
 	}, nil
@@ -102,6 +105,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 		return exchange.Answer{}, e.refuse(r, err)
 	}
 	form.credentials.Authorization = exchange.Secret(r.Header.Get("Authorization"))
+	Certify(&form.credentials, r, e.proxies)
 
 	s := &session{request: r, form: form}
 	if err := walk(e.provider, s); err != nil {

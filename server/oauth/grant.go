@@ -71,7 +71,7 @@ func (s *session) present() {
 func authenticate(authenticator Authenticator) fosite.ClientAuthenticationStrategy {
 	return func(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
 		s := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester).GetSession().(*session)
-		c, err := authenticator.Authenticate(s.form.credentials)
+		c, err := authenticator.Authenticate(s.request.Context(), s.form.credentials)
 		if err != nil {
 			return nil, err
 		}

@@ -1,11 +1,13 @@
 package oauth
 
 import (
+	"crypto/x509"
 	"net/http"
 	"net/netip"
 	"strings"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/clients"
 )
 
 // The headers by which a client that forwards sources says whom it asks for.
@@ -25,6 +27,15 @@ func Peer(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	return peer.Addr().Unmap()
+}
+
+// Certify adds to a request's credentials the certificate that its caller has proved, to us or to a trusted proxy.
+func Certify(c *clients.Credentials, r *http.Request, proxies clients.Proxies) {
+	var handshake []*x509.Certificate
+	if r.TLS != nil {
+		handshake = r.TLS.PeerCertificates
+	}
+	proxies.Certify(c, Peer(r), handshake, r.Header[clients.HeaderForwarded])
 }
 
 // source is where a request came from. Only of a client that forwards sources are its claims looked at.
