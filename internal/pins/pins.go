@@ -20,6 +20,7 @@ import (
 	_ "github.com/prometheus/client_golang/prometheus"
 	_ "github.com/prometheus/client_golang/prometheus/promhttp"
 	_ "github.com/prometheus/client_golang/prometheus/testutil"
+	_ "github.com/redis/go-redis/v9"
 	_ "github.com/rogpeppe/go-internal/testscript"
 	_ "github.com/sony/gobreaker/v2"
 	_ "github.com/spf13/cobra"
