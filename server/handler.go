@@ -11,6 +11,7 @@ import (
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
 	"github.com/lakegate/sts/server/oauth"
 )
 
@@ -89,5 +90,5 @@ func (h *handler) recover(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) failure(r *http.Request, err *exchange.Error) exchange.Failure {
-	return exchange.Failure{Entrance: entranceHTTP, Source: exchange.Source{Peer: oauth.Peer(r)}, Err: err}
+	return exchange.Failure{Entrance: entranceHTTP, Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err}
 }

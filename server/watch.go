@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/lakegate/sts/server/oauth"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // watcher sees to it that sampled requests get a span, and every request a line while the log is at debug. All others
@@ -75,7 +75,7 @@ func (w *watcher) serve(next http.Handler, rw http.ResponseWriter, r *http.Reque
 	if logged {
 		// Never the query string or the body: there are tokens in them.
 		w.log.DebugContext(r.Context(), "request", "route", route, "status", answer.status,
-			"peer", oauth.Peer(r), "duration", w.now().Sub(began))
+			"peer", inbound.Peer(r), "duration", w.now().Sub(began))
 	}
 }
 

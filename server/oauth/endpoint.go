@@ -13,6 +13,7 @@ import (
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
 	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // Entrance is this door's name in records and metrics.
@@ -52,7 +53,7 @@ type Endpoint struct {
 	proxies   clients.Proxies
 	observer  Observer
 	now       func() time.Time
-	bodies    *bodies
+	bodies    *inbound.Bodies
 	provider  fosite.OAuth2Provider
 }
 
@@ -70,7 +71,7 @@ func New(c Config) (*Endpoint, error) {
 	}
 	return &Endpoint{
 		exchanger: c.Exchanger, clients: c.Clients, proxies: c.Proxies, observer: c.Observer, now: c.Now,
-		bodies:   newBodies(),
+		bodies:   inbound.NewBodies(),
 		provider: newProvider(c.Exchanger, c.Clients),
 	}, nil
 }
@@ -95,7 +96,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 	if err := checkFraming(w, r); err != nil {
 		return exchange.Answer{}, e.refuse(r, err)
 	}
-	body, release, err := e.bodies.read(w, r)
+	body, release, err := e.bodies.Read(w, r, inbound.MaxBody)
 	if err != nil {
 		return exchange.Answer{}, e.refuse(r, err)
 	}
@@ -105,7 +106,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 		return exchange.Answer{}, e.refuse(r, err)
 	}
 	form.credentials.Authorization = exchange.Secret(r.Header.Get("Authorization"))
-	Certify(&form.credentials, r, e.proxies)
+	inbound.Certify(&form.credentials, r, e.proxies)
 
 	s := &session{request: r, form: form}
 	if err := walk(e.provider, s); err != nil {
@@ -121,7 +122,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 
 // refuse records a failure from before the client was known.
 func (e *Endpoint) refuse(r *http.Request, err *exchange.Error) *exchange.Error {
-	return e.exchanger.RefuseUnknown(exchange.Failure{Entrance: Entrance, Source: exchange.Source{Peer: Peer(r)}, Err: err})
+	return e.exchanger.RefuseUnknown(exchange.Failure{Entrance: Entrance, Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err})
 }
 
 // describe tells the span of a sampled request how it went. The reason is ours; the error's text may be foreign.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // tokenType is what every token of ours is used as (RFC 6750).
@@ -112,7 +113,7 @@ func (g grant) HandleTokenEndpointRequest(_ context.Context, r fosite.AccessRequ
 	s.answer, err = g.exchanger.Exchange(s.request.Context(), &exchange.Call{
 		Entrance: Entrance,
 		Client:   c.Client,
-		Source:   source(s.request, c.Client),
+		Source:   inbound.Source(inbound.Peer(s.request), c.Client, s.request.Header.Values),
 		Params:   s.form.params,
 	})
 	return err

@@ -12,6 +12,7 @@ import (
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
 	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // TokenPath is where the token endpoint stands, below the issuer.
@@ -157,7 +158,7 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		err := exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this document is read by GET")
-		fault.Write(w, d.refuse(exchange.Failure{Entrance: "metadata", Source: exchange.Source{Peer: Peer(r)}, Err: err}))
+		fault.Write(w, d.refuse(exchange.Failure{Entrance: "metadata", Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err}))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-package oauth
+package inbound
 
 import (
 	"crypto/x509"
@@ -38,14 +38,15 @@ func Certify(c *clients.Credentials, r *http.Request, proxies clients.Proxies) {
 	proxies.Certify(c, Peer(r), handshake, r.Header[clients.HeaderForwarded])
 }
 
-// source is where a request came from. Only of a client that forwards sources are its claims looked at.
-func source(r *http.Request, c *exchange.Client) exchange.Source {
-	s := exchange.Source{Peer: Peer(r)}
+// Source is where a request of c came from. Only of a client that forwards sources are its claims looked at: values are
+// those of a header, or of a metadata key.
+func Source(peer netip.Addr, c *exchange.Client, values func(name string) []string) exchange.Source {
+	s := exchange.Source{Peer: peer}
 	if c.ForwardsSource {
 		s.Claimed = exchange.Claimed{
-			Source:    forwardedFor(r.Header[headerSource]),
-			RequestID: printable(r.Header.Get(headerRequestID)),
-			Route:     printable(r.Header.Get(headerRoute)),
+			Source:    forwardedFor(values(headerSource)),
+			RequestID: printable(values(headerRequestID)),
+			Route:     printable(values(headerRoute)),
 		}
 	}
 	return s
@@ -68,10 +69,10 @@ func forwardedFor(lines []string) string {
 	return ""
 }
 
-// printable is text as a record may hold it: printable ASCII. What is too long is left out whole: it is no id, and may be a
-// token that a gateway put there by mistake.
-func printable(text string) string {
-	if len(text) > maxClaim {
+// printable is the first value as a record may hold it: printable ASCII. What is too long is left out whole: it is no
+// id, and may be a token that a gateway put there by mistake.
+func printable(values []string) string {
+	if len(values) == 0 || len(values[0]) > maxClaim {
 		return ""
 	}
 	return strings.Map(func(c rune) rune {
@@ -79,5 +80,5 @@ func printable(text string) string {
 			return '?'
 		}
 		return c
-	}, text)
+	}, values[0])
 }
