@@ -22,6 +22,8 @@ type request struct {
 	Client string
 	// Secret overrides the client's own.
 	Secret string
+	// Assertion, where it is there, authenticates the client instead of a secret.
+	Assertion string
 	// Header is added, for what an entrance's transport carries.
 	Header http.Header
 	// Raw, where it is there, replaces the whole HTTP request: for rows about framing, which only one entrance has.
@@ -132,6 +134,9 @@ func askForm(w *world, r request) answer {
 	}
 	var basic string
 	switch {
+	case r.Assertion != "":
+		form.Set("client_assertion", r.Assertion)
+		form.Set("client_assertion_type", assertionType)
 	case r.Client == "":
 	case r.Client == "poster":
 		form.Set("client_id", r.Client)

@@ -78,7 +78,7 @@ func TestRowsH(t *testing.T) {
 		unauthorized("H18 post for basic", func(w *world) request {
 			return change(as(""), with("client_id", "kong", "client_secret", w.secrets["kong"]))(w)
 		}, formOnly),
-		unauthorized("H20", change(as(""), header("X-Forwarded-Client-Cert", `Hash=00;Subject="CN=kong"`)), formOnly),
+		unauthorized("H20", change(as(""), with("client_id", "kong"), header("X-Forwarded-Client-Cert", `Hash=00;Subject="CN=kong"`)), formOnly),
 		{id: "H20 twin", only: formOnly, ask: change(header("X-Forwarded-Client-Cert", `Hash=00;Subject="CN=stager"`))},
 		unauthorized("H22", func(w *world) request {
 			return change(as(""), with("client_id", "kong", "client_assertion", w.Token(nil), "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"))(w)
