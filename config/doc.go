@@ -17,6 +17,7 @@
 //	providers.go    identity_providers; presets.go fills in what a preset leaves out
 //	clients.go      clients; authmethod.go what belongs to how one authenticates; guessable.go knows secrets that anybody would guess
 //	databricks.go   databricks
+//	redis.go        store.redis
 //	operate.go      policy, store, audit, limits, telemetry, log
 //	later.go        the keys of features that are not there yet
 //	show.go         the effective configuration as YAML, without secrets

@@ -188,7 +188,9 @@ func TestNotAvailableYet(t *testing.T) {
 		{"audiences: [prod]", "audiences: [prod]\n    limits: {per_subject: 1/s, per_actor: 1/s}", `12:27: clients.kong.limits.per_subject: not available yet: limits per subject
 12:43: clients.kong.limits.per_actor: not available yet: limits per actor`},
 		{"  accounts:", "  federation: {publish_directory: x}\n  accounts:", `13:35: databricks.federation.publish_directory: not available yet: publishing discovery document and keys as files`},
-		{"policy: {", "store: {redis: {addresses: [x]}}\npolicy: {", `15:16: store.redis: not available yet: a token cache that replicas share`},
+		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},
+		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: sentinel, master_name: m}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Sentinel
+15:86: store.redis.master_name: not available yet: Redis Sentinel`},
 		{"policy: {", "audit: {signing_key_file: x}\npolicy: {", `15:27: audit.signing_key_file: not available yet: signed checkpoints of the log`},
 		{"policy: {", "grpc: {reflection: true}\npolicy: {", `15:20: grpc.reflection: not available yet: the gRPC entrance`},
 		{"policy: {", "delegation: {enabled: true}\npolicy: {", `15:23: delegation.enabled: not available yet: actor tokens`},

@@ -67,7 +67,6 @@ func (c *checker) later(d *document) {
 	all := []wanted{
 		given(d.Listen.GRPC, "listen.grpc", "the gRPC entrance"),
 		given(d.Databricks.Federation.PublishDirectory, "databricks.federation.publish_directory", "publishing discovery document and keys as files"),
-		given(d.Store.Redis, "store.redis", "a token cache that replicas share"),
 		given(d.Audit.SigningKeyFile, "audit.signing_key_file", "signed checkpoints of the log"),
 		on(d.Delegation.Enabled, "delegation.enabled", "actor tokens"),
 		on(d.Leases.Enabled, "leases.enabled", "leases for long jobs"),

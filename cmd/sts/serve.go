@@ -124,8 +124,12 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
+	redis, err := s.startRedis(cfg.Store.Redis)
+	if err != nil {
+		return err
+	}
 	tokens, err := store.NewTokens(store.TokensConfig{
-		Minter: minter, Recorder: record, AEAD: aead, Log: s.log, Metrics: s.metrics, Now: now,
+		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Log: s.log, Metrics: s.metrics, Now: now,
 	})
 	if err != nil {
 		return err
@@ -169,6 +173,9 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		{Name: "ledger", Check: ledger.Health},
 		{Name: "policy", Check: s.policy.Health},
 		{Name: "signing_keys", Check: s.issuer.Health},
+	}
+	if redis != nil {
+		parts = append(parts, server.Part{Name: "redis", Check: redis.Health})
 	}
 	if authorities != nil {
 		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
