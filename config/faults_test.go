@@ -68,6 +68,8 @@ func TestFaults(t *testing.T) {
 		{"address with a name for a port", "http: 127.0.0.1:0", "http: 127.0.0.1:https", `2:16: listen.http: "127.0.0.1:https" is no address to listen at; write host:port, like 0.0.0.0:8443`},
 		{"no TLS", "http: 127.0.0.1:0", "http: 0.0.0.0:0", `2:16: listen.http: listens at "0.0.0.0:0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
 		{"no TLS at all hosts", "http: 127.0.0.1:0", "http: :0", `2:16: listen.http: listens at ":0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
+		{"gRPC without TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, grpc: 0.0.0.0:0}", `2:55: listen.grpc: listens at "0.0.0.0:0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
+		{"reflection without gRPC", "policy: {", "grpc: {reflection: true}\npolicy: {", `15:20: grpc.reflection: gRPC is not served; add listen.grpc, or leave this out`},
 		{"plaintext beside TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, plaintext: true, tls: {cert_file: there, key_file: there}}", `2:60: listen.plaintext: plaintext beside tls; keep one of them; of tls, client_ca_file alone may stay`},
 		{"half a TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, tls: {cert_file: there}}", `2:54: listen.tls: missing key "key_file"; add it`},
 		{"no such file", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, tls: {cert_file: gone, key_file: folder}}", `2:66: listen.tls.cert_file: there is no such file; make it, or mend the path; relative paths start at this file's folder
@@ -174,7 +176,6 @@ const guessable = "8:21: clients.kong.secret_sha256: the digest of a secret that
 // Features that are not there yet are refused by name; what asks for nothing is accepted.
 func TestNotAvailableYet(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, grpc: 127.0.0.1:0}", `2:55: listen.grpc: not available yet: the gRPC entrance`},
 		{"policy: {", "database: postgres://h/d\npolicy: {", `15:11: database: not available yet: a ledger in PostgreSQL, for several replicas`},
 		{provider, "{saml: {metadata_file: x}, token_types: [saml2]}", `4:16: identity_providers.okta.saml: not available yet: SAML assertions as subject tokens
 4:50: identity_providers.okta.token_types[0]: not available yet: SAML assertions as subject tokens`},
@@ -192,7 +193,6 @@ func TestNotAvailableYet(t *testing.T) {
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: sentinel, master_name: m}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Sentinel
 15:86: store.redis.master_name: not available yet: Redis Sentinel`},
 		{"policy: {", "audit: {signing_key_file: x}\npolicy: {", `15:27: audit.signing_key_file: not available yet: signed checkpoints of the log`},
-		{"policy: {", "grpc: {reflection: true}\npolicy: {", `15:20: grpc.reflection: not available yet: the gRPC entrance`},
 		{"policy: {", "delegation: {enabled: true}\npolicy: {", `15:23: delegation.enabled: not available yet: actor tokens`},
 		{"policy: {", "leases: {enabled: true}\npolicy: {", `15:19: leases.enabled: not available yet: leases for long jobs`},
 		{"policy: {", "databricks_door: {enabled: true}\npolicy: {", `15:28: databricks_door.enabled: not available yet: the Databricks-shaped door`},
@@ -201,7 +201,8 @@ func TestNotAvailableYet(t *testing.T) {
 	}
 	folder := t.TempDir()
 	write(t, filepath.Join(folder, "key"), "x")
-	nothing := strings.Replace(full, "databricks:\n", "    may_act: false\n    identity: false\n    audience_token_endpoint: false\ndatabricks:\n", 1)
+	nothing := strings.Replace(full, "{reflection: true}", "{reflection: false}", 1)
+	nothing = strings.Replace(nothing, "databricks:\n", "    may_act: false\n    identity: false\n    audience_token_endpoint: false\ndatabricks:\n", 1)
 	if _, err := parse(t, folder, nothing); err != nil {
 		t.Error(err)
 	}

@@ -58,20 +58,14 @@ type doorFile struct {
 	Networks          strictyaml.Value[[]any] `yaml:"networks"`
 }
 
-type grpcFile struct {
-	Reflection flag `yaml:"reflection"`
-}
-
 func (c *checker) later(d *document) {
 	c.ownIssuer(d.Issuer, "issuer")
 	all := []wanted{
-		given(d.Listen.GRPC, "listen.grpc", "the gRPC entrance"),
 		given(d.Databricks.Federation.PublishDirectory, "databricks.federation.publish_directory", "publishing discovery document and keys as files"),
 		given(d.Audit.SigningKeyFile, "audit.signing_key_file", "signed checkpoints of the log"),
 		on(d.Delegation.Enabled, "delegation.enabled", "actor tokens"),
 		on(d.Leases.Enabled, "leases.enabled", "leases for long jobs"),
 		on(d.DatabricksDoor.Enabled, "databricks_door.enabled", "the Databricks-shaped door"),
-		on(d.GRPC.Reflection, "grpc.reflection", "the gRPC entrance"),
 	}
 	c.refuse(all)
 }

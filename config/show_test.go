@@ -37,6 +37,7 @@ func checkShow(t *testing.T, cfg *config.Config) {
 const shown = `issuer: https://sts.example
 listen:
   http: "127.0.0.1:0"
+  grpc: "127.0.0.1:0"
   admin: "127.0.0.1:0"
   plaintext: false
   trusted_proxies: ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]
@@ -44,6 +45,8 @@ listen:
     cert_file: /folder/crt
     key_file: /folder/key
     client_ca_file: /folder/crt
+grpc:
+  reflection: true
 database: sqlite:/folder/data/sts.db
 identity_providers:
   okta:
@@ -155,12 +158,12 @@ log: {level: warn}
 delegation: {enabled: false, max_chain: 5}
 leases: {enabled: false, max_lifetime: 24h}
 databricks_door: {enabled: false, identity_providers: [], audience: "", networks: []}
-grpc: {reflection: false}
+grpc: {reflection: true}
 `
 
 func fullText() string {
 	return strings.NewReplacer(
-		"admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, trusted_proxies: [10.0.0.0/8, 192.0.2.1, \"2001:db8::/32\"], tls: {cert_file: crt, key_file: ./key, client_ca_file: crt}}",
+		"admin: 127.0.0.1:0}", "grpc: 127.0.0.1:0, admin: 127.0.0.1:0, trusted_proxies: [10.0.0.0/8, 192.0.2.1, \"2001:db8::/32\"], tls: {cert_file: crt, key_file: ./key, client_ca_file: crt}}",
 		"  kong:\n", `  "a: b #":
     auth_method: client_secret_post
     secret_sha256: ["0000000000000000000000000000000000000000000000000000000000000000"]

@@ -64,8 +64,12 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening",
-		"http", addresses.HTTP.String(), "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
+	at := []any{"http", addresses.HTTP.String()}
+	if addresses.GRPC.IsValid() {
+		at = append(at, "grpc", addresses.GRPC.String())
+	}
+	at = append(at, "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
+	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening", at...)
 
 	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run} {
 		s.background(run)
@@ -199,7 +203,7 @@ func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger ex
 
 func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, authorities *clients.Authorities, parts []server.Part) error {
 	c := server.Config{
-		HTTP: cfg.Listen.HTTP, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext,
+		HTTP: cfg.Listen.HTTP, GRPC: cfg.Listen.GRPC, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext, Reflection: cfg.GRPC.Reflection,
 		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
 		Exchanger: exchanges, Clients: registry, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
 		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, SampleRatio: cfg.Telemetry.SampleRatio,
