@@ -22,6 +22,7 @@
 // What may be used once, such as a client's assertion:
 //
 //	once_memory.go  marks in memory, for a single replica
+//	redis_once.go   marks in Redis, for many; what loses marks permits no replay
 //
 // The ledger and the keyset that seals what it keeps secret:
 //

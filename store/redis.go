@@ -127,7 +127,7 @@ func (r *Redis) Run(ctx context.Context) {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	for {
-		_ = r.call(ctx, "ping", func(ctx context.Context) error { return r.client.Ping(ctx).Err() }) // Health tells
+		_ = r.probe(ctx) // Health tells
 		select {
 		case <-ctx.Done():
 			return

@@ -29,6 +29,7 @@ type fleet struct {
 	redis    *testservice.Redis
 	admin    *redis.Client
 	clock    *storetest.Clock
+	now      func() time.Time
 	aead     tink.AEAD
 	minter   *minter
 	recorder *recorder
@@ -49,6 +50,7 @@ func newFleet(t *testing.T, replicas int, timeout time.Duration) *fleet {
 	t.Cleanup(server.Close)
 	f := &fleet{redis: server, admin: server.Admin(), clock: storetest.NewClock(), aead: newAEAD(t), recorder: &recorder{}}
 	t.Cleanup(func() { _ = f.admin.Close() })
+	f.now = f.clock.Now
 	f.minter = &minter{now: f.clock.Now}
 	for range replicas {
 		f.join(t, timeout, f.aead)
@@ -62,7 +64,7 @@ func (f *fleet) join(t *testing.T, timeout time.Duration, sealer tink.AEAD) *rep
 	w := &world{clock: f.clock, minter: f.minter, recorder: f.recorder, metrics: prometheus.NewRegistry()}
 	shared, err := store.NewRedis(store.RedisConfig{
 		Address: f.redis.Address, Username: f.redis.Username, Password: exchange.Secret(f.redis.Password), TLS: f.redis.TLS,
-		Timeout: timeout, Log: slog.New(slog.DiscardHandler), Metrics: w.metrics, Now: f.clock.Now,
+		Timeout: timeout, Log: slog.New(slog.DiscardHandler), Metrics: w.metrics, Now: f.now,
 	})
 	if err != nil {
 		t.Fatal(err)

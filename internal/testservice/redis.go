@@ -21,7 +21,7 @@ import (
 )
 
 // RedisRights are the least rights that the service needs, as an ACL rule; docs/redis.md says the same.
-const RedisRights = "resetkeys ~sts:1:* resetchannels -@all +hello +auth +ping +get +getrange +set +del +pexpire +eval +evalsha +info"
+const RedisRights = "resetkeys ~sts:1:* resetchannels -@all +hello +auth +get +getrange +set +del +pexpire +eval +evalsha +info"
 
 // Redis is a server of its own, on a free port of the loopback. It keeps nothing on disk.
 type Redis struct {
