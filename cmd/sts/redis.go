@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/exchange"
@@ -39,4 +40,12 @@ func (s *service) startRedis(cfg *config.Redis) (*store.Redis, error) {
 	s.onClose(func(context.Context) error { return redis.Close() })
 	s.background(redis.Run)
 	return redis, nil
+}
+
+// newOnce makes the marks of what may be used once: over Redis where there are replicas that share one.
+func newOnce(redis *store.Redis, span time.Duration) (exchange.Once, error) {
+	if redis != nil {
+		return store.NewRedisOnce(redis, span)
+	}
+	return store.NewMemoryOnce(store.OnceConfig{Span: span, Now: now})
 }

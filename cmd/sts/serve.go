@@ -151,7 +151,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	registry, authorities, err := newRegistry(cfg, s.log)
+	registry, authorities, err := newRegistry(cfg, redis, s.log)
 	if err != nil {
 		return err
 	}
@@ -229,12 +229,12 @@ func (s *service) buildServer(ctx context.Context, cfg *config.Config, exchanges
 }
 
 // newRegistry makes a registry, and the CAs of its clients' certificates where there are any.
-func newRegistry(cfg *config.Config, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
+func newRegistry(cfg *config.Config, redis *store.Redis, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
 	endpoint, err := oauth.TokenEndpoint(cfg.Issuer)
 	if err != nil {
 		return nil, nil, err
 	}
-	once, err := store.NewMemoryOnce(store.OnceConfig{Span: clients.AssertionSpan, Now: now})
+	once, err := newOnce(redis, clients.AssertionSpan)
 	if err != nil {
 		return nil, nil, err
 	}
