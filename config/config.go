@@ -80,6 +80,7 @@ func (c *checker) config(d *document) *Config {
 	cfg.IdentityProviders = c.providers(d.IdentityProviders)
 	cfg.Clients = c.clients(d.Clients, d.IdentityProviders, cfg.Listen.TLS != nil && cfg.Listen.TLS.ClientCAFile != "")
 	cfg.Databricks = c.databricks(&d.Databricks, cfg.Issuer)
+	c.sharedKeyset(cfg, d.Database)
 	c.later(d)
 	cfg.where = c.where
 	return cfg

@@ -13,7 +13,8 @@
 //	scalars.go      URLs, rates, addresses, digests, audiences: values written as one scalar
 //	secret.go       a secret's source and its value
 //	content.go      a file whose content is part of the configuration
-//	listen.go       listen, grpc, database
+//	listen.go       listen, grpc
+//	database.go     database
 //	providers.go    identity_providers; presets.go fills in what a preset leaves out
 //	clients.go      clients; authmethod.go what belongs to how one authenticates; guessable.go knows secrets that anybody would guess
 //	databricks.go   databricks

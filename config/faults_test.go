@@ -82,7 +82,7 @@ func TestFaults(t *testing.T) {
 2:90: listen.trusted_proxies[2]: "mesh" is no network; write it like 10.0.0.0/8 or 2001:db8::/32
 2:96: listen.trusted_proxies[3]: "::ffff:10.0.0.0/104" is no network; write it like 10.0.0.0/8 or 2001:db8::/32`},
 		{"empty path", "policy: {", "audit: {directory: \"\"}\npolicy: {", `15:20: audit.directory: an empty path; name a file or folder, or leave the key out`},
-		{"database", "policy: {", "database: mysql:x\npolicy: {", `15:11: database: not a database that we know; write sqlite: and a path, like sqlite:data/sts.db`},
+		{"database", "policy: {", "database: mysql:x\npolicy: {", `15:11: database: not a database that we know; write sqlite: and a path, like sqlite:data/sts.db, or postgres://USER@HOST:PORT/DATABASE?passfile=FILE`},
 
 		{"provider's name", "  okta:", "  Okta:", `4:3: identity_providers: "Okta" is not a name; names match [a-z0-9][a-z0-9._-]*
 9:26: clients.kong.identity_providers: unknown identity provider "okta"; did you mean "Okta"? Else add it under identity_providers`},
@@ -176,7 +176,6 @@ const guessable = "8:21: clients.kong.secret_sha256: the digest of a secret that
 // Features that are not there yet are refused by name; what asks for nothing is accepted.
 func TestNotAvailableYet(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"policy: {", "database: postgres://h/d\npolicy: {", `15:11: database: not available yet: a ledger in PostgreSQL, for several replicas`},
 		{provider, "{saml: {metadata_file: x}, token_types: [saml2]}", `4:16: identity_providers.okta.saml: not available yet: SAML assertions as subject tokens
 4:50: identity_providers.okta.token_types[0]: not available yet: SAML assertions as subject tokens`},
 		{provider, "{aws: {account_ids: [\"1\"]}, token_types: [aws4_request]}", `4:15: identity_providers.okta.aws: not available yet: AWS identities as subject tokens

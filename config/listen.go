@@ -3,7 +3,6 @@ package config
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/lakegate/sts/internal/strictyaml"
 )
@@ -31,14 +30,6 @@ type TLS struct {
 	KeyFile      string `yaml:"key_file,omitempty"`
 	ClientCAFile string `yaml:"client_ca_file,omitempty"` // of clients that authenticate by certificate
 }
-
-// Database is the ledger's.
-type Database struct {
-	SQLite string // absolute path of the file
-}
-
-// String is the database as it is written.
-func (d Database) String() string { return "sqlite:" + d.SQLite }
 
 type listenFile struct {
 	Pos            strictyaml.Pos
@@ -107,19 +98,4 @@ func (c *checker) tls(f *tlsFile, secure bool) *TLS {
 		CertFile: c.file(f.CertFile, "listen.tls.cert_file"), KeyFile: c.file(f.KeyFile, "listen.tls.key_file"),
 		ClientCAFile: c.file(f.ClientCAFile, "listen.tls.client_ca_file"),
 	}
-}
-
-const defaultDatabase = "sqlite:data/sts.db"
-
-func (c *checker) database(v text) Database {
-	kind, rest, _ := strings.Cut(v.Or(defaultDatabase), ":")
-	switch {
-	case kind == "postgres" || kind == "postgresql":
-		c.notYet(v.Pos, "database", "a ledger in PostgreSQL, for several replicas")
-	case kind != "sqlite" || rest == "" || strings.HasPrefix(rest, "//"):
-		c.fault(v.Pos, "database", "not a database that we know", "write sqlite: and a path, like "+defaultDatabase)
-	default:
-		return Database{SQLite: c.path(text{V: rest, Pos: v.Pos}, "database", rest)}
-	}
-	return Database{}
 }

@@ -45,6 +45,7 @@ func (r *reloader) run(ctx context.Context) {
 		if r.files.changed(filesOf(r.path, r.cfg)) || r.again {
 			r.again = r.reload(ctx) != nil
 		}
+		r.policy.Remember(ctx)
 	})
 }
 

@@ -102,7 +102,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	ledger, err := store.OpenSQLite(ctx, store.SQLiteConfig{Path: cfg.Database.SQLite, Now: now})
+	ledger, err := openLedger(ctx, cfg.Database)
 	if err != nil {
 		return err
 	}
