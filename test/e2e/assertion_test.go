@@ -62,7 +62,18 @@ func keySet(t *testing.T, signers ...signer) string {
 	return string(text)
 }
 
-// Assert makes an assertion of a client, with claims laid over the usual ones; nil takes one out.
+// newSettledWorld starts a world whose service is that old.
+func newSettledWorld(t *testing.T, change ...func(w *world, s *setup)) *world {
+	t.Helper()
+	w := prepareWorld(t, change...)
+	w.Move(-settled)
+	w.Start()
+	w.Move(0)
+	return w
+}
+
+// Assert makes an assertion of a client, with claims laid over the usual ones; nil takes one out, a time.Duration is
+// that long from now.
 func (w *world) Assert(s signer, client string, change object) string {
 	now := w.Now()
 	claims := object{
@@ -70,6 +81,11 @@ func (w *world) Assert(s signer, client string, change object) string {
 	}
 	maps.Copy(claims, change)
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
+	for name, v := range claims {
+		if d, fromNow := v.(time.Duration); fromNow {
+			claims[name] = now.Add(d).Unix()
+		}
+	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		panic(err)
@@ -92,7 +108,10 @@ func (w *world) Assert(s signer, client string, change object) string {
 
 // signing makes a request authenticate by an assertion.
 func signing(assertion string) func(*request) {
-	return func(r *request) { r.Client, r.Assertion = "", assertion }
+	return func(r *request) {
+		r.Client = ""
+		with("client_assertion", assertion, "client_assertion_type", assertionType)(r)
+	}
 }
 
 // signingClient is a client's configuration, whose keys stand in a file of its name.
