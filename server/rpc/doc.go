@@ -6,6 +6,7 @@
 //
 //	rpc.go      Config, and the services that are served
 //	guard.go    what every call goes through: its time, its message, a panic, the words of an error
+//	codec.go    taking a message in, within its bounds
 //	caller.go   who asks: of a gRPC call by its connection and metadata, of a JSON request by its connection and header
 //	tokens.go   TokenService: authenticate the client, exchange
 //	batch.go    many exchanges in one call

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// callTime is how long a call may take, however much time its caller gives. It is less than the HTTP server has to
-	// write an answer.
+	// callTime is how long a call may take, the coming of its message included, however much time its caller gives. It is
+	// less than the HTTP server has to write an answer.
 	callTime = 25 * time.Second
 
 	maxMessage = inbound.MaxBody
@@ -89,7 +89,7 @@ func (g *guard) unary(method string, next unaryHandler) unaryHandler {
 			}
 			end(status.Code(err))
 		}()
-		return next(srv, ctx, func(message any) error { return g.decode(c, message, limit, decode) }, interceptor)
+		return next(srv, ctx, func(message any) error { return g.decode(ctx, c, message, limit, decode) }, interceptor)
 	}
 }
 
@@ -129,18 +129,22 @@ func (g *guard) begin(ctx context.Context, c *caller, method string) (context.Co
 }
 
 // decode reads the message of a call, and refuses what was not understood of it: a field that a newer caller sets may be
-// one that narrows what it asks for.
-func (g *guard) decode(c *caller, message any, limit int, decode func(any) error) error {
-	if err := decode(message); err != nil {
-		return g.refusals.reject(c, inbound.Malformed("the message can't be decoded; make it of the service's own .proto"))
+// one that narrows what it asks for. The gateway has looked after size and form of its own messages.
+func (g *guard) decode(ctx context.Context, c *caller, message any, limit int, decode func(any) error) error {
+	if c.entrance != EntranceGRPC {
+		return decode(message)
 	}
-	m, ok := message.(proto.Message)
+	e := &envelope{message: message, limit: limit}
+	err := decode(e)
+	m, isMessage := message.(proto.Message)
 	switch {
-	case !ok:
-		return fmt.Errorf("a handler asks for a %T, which is no message", message)
-	case proto.Size(m) > limit:
+	case ctx.Err() != nil:
+		return g.refusals.reject(c, exchange.AsError(ctx.Err()))
+	case err != nil || e.err != nil:
+		return g.refusals.reject(c, inbound.Malformed("the message can't be read; make it of the service's own .proto, and of at most %d bytes", limit))
+	case e.size > limit:
 		return g.refusals.reject(c, exchange.Refuse(exchange.CodeTooLarge, exchange.ReasonRequestMalformed, "the message is larger than %d bytes", limit))
-	case hasUnknown(m.ProtoReflect()):
+	case isMessage && hasUnknown(m.ProtoReflect()):
 		return g.refusals.reject(c, inbound.Malformed("the message has a field that is not known here; this service may be older than its caller"))
 	}
 	return nil
