@@ -69,7 +69,7 @@ func count(ledger string) error {
 	if path, embedded := strings.CutPrefix(ledger, "sqlite:"); embedded {
 		l, err = store.OpenSQLite(ctx, store.SQLiteConfig{Path: path})
 	} else {
-		l, err = store.OpenPostgres(ctx, store.PostgresConfig{URL: ledger})
+		l, err = store.OpenPostgres(ctx, store.PostgresConfig{URL: ledger, Timeout: unhurried})
 	}
 	if err != nil {
 		return err

@@ -22,14 +22,17 @@ type PostgresConfig struct {
 	// URL is postgres://USER@HOST:PORT/DATABASE?sslmode=…&passfile=…, without a password; hosts are tried in turn where
 	// there are several, with commas between. The environment (PGSSLMODE and the like) changes nothing of it.
 	URL string
+	// Timeout is how long an access may take, dialling included: what asks every second must not pile up. [2 s]
+	Timeout time.Duration
 	// Now is the clock that says which entries are over. [time.Now]
 	Now func() time.Time
 }
 
 // Postgres is a ledger that replicas share.
 type Postgres struct {
-	pool *pgxpool.Pool
-	now  func() time.Time
+	pool    *pgxpool.Pool
+	timeout time.Duration
+	now     func() time.Time
 
 	// away is why the last access failed, nil once one has succeeded.
 	away atomic.Pointer[error]
@@ -42,9 +45,9 @@ type Postgres struct {
 
 const (
 	// openTime is how long opening may take, migrations included.
-	openTime = 10 * time.Second
-	// accessTime is how long an access may take, dialling included: what asks every second must not pile up.
-	accessTime = 2 * time.Second
+	openTime = 30 * time.Second
+	// defaultTimeout is PostgresConfig.Timeout's.
+	defaultTimeout = 2 * time.Second
 	// closeTime is how long a server that no longer answers is waited for.
 	closeTime = 2 * time.Second
 	// purgeEvery is how often a replica drops what is over.
@@ -64,6 +67,9 @@ func OpenPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
 	settings, err := poolConfig(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -74,7 +80,7 @@ func OpenPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	p := &Postgres{pool: pool, now: c.Now}
+	p := &Postgres{pool: pool, timeout: c.Timeout, now: c.Now}
 	if err := migratePostgres(ctx, pool, -1); err != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("database: opening %s: %w", whereOf(settings), err)
@@ -159,17 +165,17 @@ func (p *Postgres) purge(ctx context.Context) {
 	if now.Unix()-last < int64(purgeEvery.Seconds()) || !p.purged.CompareAndSwap(last, now.Unix()) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, accessTime)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	_, _ = p.pool.Exec(ctx, "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine) "+
 		"DELETE FROM ledger WHERE key IN (SELECT key FROM ledger, turn WHERE mine AND until <= $2 LIMIT $3 FOR UPDATE OF ledger SKIP LOCKED)",
 		int64(purgeLock), now.Add(-purgeAfter).UnixMilli(), purgeAtOnce)
 }
 
-// access does something within accessTime, a second time where the first failed in a way that again admits. It keeps
+// access does something within the time-out, a second time where the first failed in a way that again admits. It keeps
 // the outcome for Health, unless it is the caller who gave up.
 func (p *Postgres) access(ctx context.Context, do func(context.Context) error, again func(error) bool) error {
-	limited, cancel := context.WithTimeout(ctx, accessTime)
+	limited, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	err := do(limited)
 	if err != nil && limited.Err() == nil && again(err) {

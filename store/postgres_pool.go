@@ -18,6 +18,11 @@ import (
 const (
 	// maxConnections of one replica: the ledger is asked once a second, and a few times more when something changes.
 	maxConnections = 4
+	// connectTime is how long a connection may take to be made: at the start, or for those who ask later. An access
+	// doesn't wait that long.
+	connectTime = 5 * time.Second
+	// pingTime is how long a connection that was idle is tried before it is given up for another.
+	pingTime = time.Second
 	// statementTime is what the server itself allows a statement, for one whose caller can't tell it to end any more.
 	statementTime = 5 * time.Second
 )
@@ -34,9 +39,9 @@ func poolConfig(text string) (*pgxpool.Config, error) {
 	}
 	c.MaxConns, c.MinConns, c.MinIdleConns = maxConnections, 0, 0
 	c.MaxConnIdleTime, c.MaxConnLifetime, c.MaxConnLifetimeJitter = 5*time.Minute, 30*time.Minute, 5*time.Minute
-	c.PingTimeout = accessTime / 2
+	c.PingTimeout = pingTime
 	conn := c.ConnConfig
-	conn.Password, conn.ConnectTimeout = "", accessTime // the password that is there now is the environment's
+	conn.Password, conn.ConnectTimeout = "", connectTime // the password that is there now is the environment's
 	// No prepared statements, so that a pooler may stand between; none of ours is worth preparing.
 	conn.DefaultQueryExecMode, conn.StatementCacheCapacity, conn.DescriptionCacheCapacity = pgx.QueryExecModeExec, 0, 0
 	conn.RuntimeParams = map[string]string{

@@ -63,7 +63,7 @@ func (w *world) Replica() *world {
 // versions are the digests of the policies that a ledger remembers, newest first.
 func versions(t *testing.T, d *testservice.Database) (digests []string) {
 	t.Helper()
-	l, err := store.OpenPostgres(t.Context(), store.PostgresConfig{URL: d.URL})
+	l, err := store.OpenPostgres(t.Context(), store.PostgresConfig{URL: d.URL, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
