@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
@@ -80,6 +81,16 @@ func raw(text string) any {
 func encode(w *world, v any) string {
 	w.t.Helper()
 	text, err := json.Marshal(v)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// protoJSON is a message as the API has it in JSON.
+func protoJSON(w *world, m proto.Message) string {
+	w.t.Helper()
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -155,15 +166,11 @@ func (w *world) GRPC() *grpc.ClientConn {
 func (w *world) grpcAnswer(response *stsv1.ExchangeResponse, err error, header, trailer metadata.MD) answer {
 	w.t.Helper()
 	if err == nil {
-		a := answer{Status: http.StatusOK}
-		text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(response)
-		if err == nil {
-			err = json.Unmarshal(text, &a)
-		}
-		if err != nil {
+		text := protoJSON(w, response)
+		a := answer{Status: http.StatusOK, Body: []byte(text)}
+		if err := json.Unmarshal(a.Body, &a); err != nil {
 			w.t.Fatal(err)
 		}
-		a.Body = text
 		return a
 	}
 	s := status.Convert(err)

@@ -21,6 +21,7 @@ const required = `
 	I02 I03 I04 I05 I06 I07 I08 I09 I10
 	J01 J02 J03 J04 J05 J06 J07 J08 J09 J10 J11 J12 J13
 	K01
+	M01 M02 M03 M04 M05 M06
 	P01 P02 P03 P04 P05 P06 P09 P10 P12`
 
 // TestEveryRowHasItsTest looks for each row as the id of a row, or in the name of a test.
