@@ -72,7 +72,7 @@ func RetryAfter(err *exchange.Error) (seconds int32, wait bool) {
 	switch err.Code {
 	case exchange.CodeRateLimited, exchange.CodeUnavailable, exchange.CodeDeadline:
 		up := (err.RetryAfter + time.Second - 1) / time.Second
-		return int32(min(max(1, up), math.MaxInt32)), true //nolint:gosec // bounded just there
+		return int32(min(max(1, up), math.MaxInt32)), true
 	}
 	return 0, false
 }
