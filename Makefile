@@ -13,8 +13,8 @@ DEMO_ONCE ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # The Debian packages that the tests need beside Go: -race needs a C compiler and its headers, and the demo's commands
-# are run as they are shown.
-TEST_PACKAGES := gcc libc6-dev curl
+# are run as they are shown; the services are started by the tests themselves.
+TEST_PACKAGES := gcc libc6-dev curl openssl postgresql redis-server
 LONG_PACKAGES := $(TEST_PACKAGES)
 
 LDFLAGS := -s -w -X main.version=$(VERSION)

@@ -10,13 +10,23 @@ import (
 
 // Client is a caller of ours, by its id in Config.Clients.
 type Client struct {
-	AuthMethod        string       `yaml:"auth_method"`        // client_secret_basic or client_secret_post
-	SecretSHA256      []Digest     `yaml:"secret_sha256"`      // one, or two during a rotation
+	AuthMethod   string   `yaml:"auth_method"`
+	SecretSHA256 []Digest `yaml:"secret_sha256,omitempty"` // of client_secret_…: one, or two during a rotation
+
+	// Of private_key_jwt: the client's public keys, and whether the token endpoint's URL is taken as audience, too.
+	JWKS                  File `yaml:"jwks_file,omitempty"`
+	AudienceTokenEndpoint bool `yaml:"audience_token_endpoint,omitempty"`
+
+	// Of tls_client_auth: what the certificate must say, exactly one of them (RFC 8705 §2.1.2).
+	SubjectDN string `yaml:"tls_client_auth_subject_dn,omitempty"`
+	SANDNS    string `yaml:"tls_client_auth_san_dns,omitempty"`
+	SANURI    string `yaml:"tls_client_auth_san_uri,omitempty"`
+
 	IdentityProviders []string     `yaml:"identity_providers"` // whose tokens it may present
 	AuthorizedParties Parties      `yaml:"authorized_parties"` // to whom these may have been issued
 	Audiences         []Audience   `yaml:"audiences"`          // what it may ask for
 	ForwardsSource    bool         `yaml:"forwards_source"`
-	Grants            []string     `yaml:"grants"`
+	Grants            []string     `yaml:"grants"` // none for a client that may exchange nothing
 	Limits            ClientLimits `yaml:"limits,omitempty"`
 }
 
@@ -41,7 +51,7 @@ type clientFile struct {
 	AuthorizedParties parties                      `yaml:"authorized_parties,required"`
 	Audiences         list[Audience]               `yaml:"audiences,required"`
 	ForwardsSource    flag                         `yaml:"forwards_source"`
-	Grants            list[grant]                  `yaml:"grants"`
+	Grants            grants                       `yaml:"grants"`
 	Limits            struct {
 		Rate       rate     `yaml:"rate"`
 		Burst      number   `yaml:"burst"`
@@ -49,25 +59,27 @@ type clientFile struct {
 		PerActor   anything `yaml:"per_actor"`
 	} `yaml:"limits"`
 
-	MayAct                flag     `yaml:"may_act"`
-	Identity              flag     `yaml:"identity"`
-	JWKSFile              anything `yaml:"jwks_file"`
-	AudienceTokenEndpoint flag     `yaml:"audience_token_endpoint"`
-	SubjectDN             anything `yaml:"tls_client_auth_subject_dn"`
-	SANDNS                anything `yaml:"tls_client_auth_san_dns"`
-	SANURI                anything `yaml:"tls_client_auth_san_uri"`
+	MayAct                flag `yaml:"may_act"`
+	Identity              flag `yaml:"identity"`
+	JWKSFile              text `yaml:"jwks_file"`
+	AudienceTokenEndpoint flag `yaml:"audience_token_endpoint"`
+	SubjectDN             text `yaml:"tls_client_auth_subject_dn"`
+	SANDNS                text `yaml:"tls_client_auth_san_dns"`
+	SANURI                text `yaml:"tls_client_auth_san_uri"`
 }
 
 const (
-	methodBasic = "client_secret_basic"
-	methodPost  = "client_secret_post"
+	methodBasic         = "client_secret_basic"
+	methodPost          = "client_secret_post"
+	methodPrivateKeyJWT = "private_key_jwt"
+	methodTLS           = "tls_client_auth"
+	methodNone          = "none"
 
 	grantTokenExchange = "token_exchange"
-
-	maxSecrets = 2 // one in use, its successor during a rotation
 )
 
-func (c *checker) clients(m strictyaml.Map[clientFile], providers strictyaml.Map[providerFile]) map[string]Client {
+// clients checks them all; cas says whether there are CAs to verify certificates against.
+func (c *checker) clients(m strictyaml.Map[clientFile], providers strictyaml.Map[providerFile], cas bool) map[string]Client {
 	named(c, m, "clients", checkClientID)
 	clients := map[string]Client{}
 	known := providers.Keys()
@@ -77,13 +89,14 @@ func (c *checker) clients(m strictyaml.Map[clientFile], providers strictyaml.Map
 			continue // no mapping: that is said already
 		}
 		c.laterClient(&f, path)
-		clients[e.Key] = c.client(&f, e.Key, path, known)
+		client := c.client(&f, path, known)
+		c.authentication(&client, &f, e.Key, path, cas)
+		clients[e.Key] = client
 	}
 	return clients
 }
 
-func (c *checker) client(f *clientFile, id, path string, providers []string) Client {
-	c.secretDigests(f, id, path)
+func (c *checker) client(f *clientFile, path string, providers []string) Client {
 	for _, name := range f.IdentityProviders.Items {
 		if !slices.Contains(providers, name.V) {
 			c.fault(name.Pos, path+".identity_providers", "unknown identity provider "+strconv.Quote(name.V),
@@ -94,12 +107,9 @@ func (c *checker) client(f *clientFile, id, path string, providers []string) Cli
 		c.filled(party, path+".authorized_parties") // else it would seem to admit tokens that name no party
 	}
 	client := Client{
-		AuthMethod: string(f.AuthMethod.V), SecretSHA256: f.SecretSHA256.values(), IdentityProviders: f.IdentityProviders.values(),
+		IdentityProviders: f.IdentityProviders.values(),
 		AuthorizedParties: f.AuthorizedParties.value(), Audiences: f.Audiences.values(), ForwardsSource: f.ForwardsSource.V,
-		Grants: toStrings(f.Grants.values()), Limits: ClientLimits{Rate: f.Limits.Rate.V, Burst: f.Limits.Burst.V},
-	}
-	if len(client.Grants) == 0 {
-		client.Grants = []string{grantTokenExchange}
+		Grants: f.Grants.value(), Limits: ClientLimits{Rate: f.Limits.Rate.V, Burst: f.Limits.Burst.V},
 	}
 	switch burst := f.Limits.Burst; {
 	case burst.Set() && burst.V < 1:
@@ -108,22 +118,6 @@ func (c *checker) client(f *clientFile, id, path string, providers []string) Cli
 		c.fault(burst.Pos, path+".limits", "a burst without a rate", "add rate, or leave burst out")
 	}
 	return client
-}
-
-// secretDigests checks the digests of a client that authenticates by secret; for others the method is refused anyway.
-func (c *checker) secretDigests(f *clientFile, id, path string) {
-	if f.AuthMethod.Set() && !f.Keys.Has("secret_sha256") {
-		c.missing(f.Pos, path, "secret_sha256", "add it; `sts client new` makes one")
-	}
-	digests := f.SecretSHA256
-	if len(digests.Items) > maxSecrets {
-		c.fault(digests.Items[maxSecrets].Pos, path+".secret_sha256", "more than "+strconv.Itoa(maxSecrets)+" secrets", "remove those that are not in use: one, and its successor during a rotation")
-	}
-	for _, digest := range digests.Items {
-		if c.guessable(digest.V, id) {
-			c.fault(digest.Pos, path+".secret_sha256", "the digest of a secret that can be guessed", "make a new secret with `sts client new`")
-		}
-	}
 }
 
 const maxClientID = 256
@@ -139,28 +133,35 @@ func checkClientID(id string) error {
 	return nil
 }
 
-// authMethod is how a client authenticates (RFC 7591 §2, token_endpoint_auth_method).
-type authMethod string
-
-func (m *authMethod) UnmarshalScalar(text string) error {
-	*m = authMethod(text)
-	switch text {
-	case "private_key_jwt":
-		return notYetProblem("clients that authenticate by a signed assertion")
-	case "tls_client_auth":
-		return notYetProblem("clients that authenticate by certificate")
-	case "none":
-		return notYetProblem("public clients of the Databricks-shaped door")
-	}
-	return strictyaml.OneOf(text, methodBasic, methodPost)
-}
-
 // grant is what a client may use us for.
 type grant string
 
 func (g *grant) UnmarshalScalar(text string) error {
 	*g = grant(text)
 	return strictyaml.OneOf(text, grantTokenExchange)
+}
+
+// grants is a list that may be empty, for a client that may authenticate and exchange nothing.
+type grants struct {
+	Pos   strictyaml.Pos
+	items []strictyaml.Value[grant]
+}
+
+// UnmarshalNode implements strictyaml.Unmarshaler.
+func (g *grants) UnmarshalNode(n strictyaml.Node) bool {
+	g.Pos = n.Pos()
+	return n.Decode(&g.items)
+}
+
+func (g grants) value() []string {
+	if g.Pos.IsZero() {
+		return []string{grantTokenExchange}
+	}
+	values := []string{}
+	for _, item := range g.items {
+		values = append(values, string(item.V))
+	}
+	return values
 }
 
 // parties is "any", or a list.

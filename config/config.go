@@ -16,6 +16,7 @@ const maxBytes = 8 << 20
 type Config struct {
 	Issuer            string              `yaml:"issuer"` // our own issuer identifier (RFC 8414)
 	Listen            Listen              `yaml:"listen"`
+	GRPC              GRPC                `yaml:"grpc,omitempty"`
 	Database          Database            `yaml:"database"`
 	IdentityProviders map[string]Provider `yaml:"identity_providers"` // reloaded
 	Clients           map[string]Client   `yaml:"clients"`            // reloaded
@@ -74,10 +75,12 @@ func (c *checker) config(d *document) *Config {
 		Audit:    c.audit(&d.Audit),
 		Limits:   Limits{Global: d.Limits.Global.V},
 	}
+	cfg.GRPC = c.grpc(&d.GRPC, cfg.Listen)
 	cfg.Telemetry, cfg.Log = c.telemetry(&d.Telemetry), c.log(&d.Log)
 	cfg.IdentityProviders = c.providers(d.IdentityProviders)
-	cfg.Clients = c.clients(d.Clients, d.IdentityProviders)
+	cfg.Clients = c.clients(d.Clients, d.IdentityProviders, cfg.Listen.TLS != nil && cfg.Listen.TLS.ClientCAFile != "")
 	cfg.Databricks = c.databricks(&d.Databricks, cfg.Issuer)
+	c.sharedKeyset(cfg, d.Database)
 	c.later(d)
 	cfg.where = c.where
 	return cfg

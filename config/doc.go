@@ -12,10 +12,13 @@
 //	checker.go      what the checks of all sections share: faults, paths, spans of time
 //	scalars.go      URLs, rates, addresses, digests, audiences: values written as one scalar
 //	secret.go       a secret's source and its value
-//	listen.go       listen, database
+//	content.go      a file whose content is part of the configuration
+//	listen.go       listen, grpc
+//	database.go     database
 //	providers.go    identity_providers; presets.go fills in what a preset leaves out
-//	clients.go      clients; guessable.go knows secrets that anybody would guess
+//	clients.go      clients; authmethod.go what belongs to how one authenticates; guessable.go knows secrets that anybody would guess
 //	databricks.go   databricks
+//	redis.go        store.redis
 //	operate.go      policy, store, audit, limits, telemetry, log
 //	later.go        the keys of features that are not there yet
 //	show.go         the effective configuration as YAML, without secrets

@@ -45,6 +45,9 @@ const (
 	account  = "{id: 11111111-2222-3333-4444-555555555555, host: https://accounts.example/}"
 )
 
+// method is how the client of small authenticates, its secret included.
+const method = "client_secret_basic\n    secret_sha256: [" + digest + "]"
+
 // Each case replaces one part of small; want is every fault, "sts.yaml:" before each left out.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
@@ -65,12 +68,21 @@ func TestFaults(t *testing.T) {
 		{"address with a name for a port", "http: 127.0.0.1:0", "http: 127.0.0.1:https", `2:16: listen.http: "127.0.0.1:https" is no address to listen at; write host:port, like 0.0.0.0:8443`},
 		{"no TLS", "http: 127.0.0.1:0", "http: 0.0.0.0:0", `2:16: listen.http: listens at "0.0.0.0:0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
 		{"no TLS at all hosts", "http: 127.0.0.1:0", "http: :0", `2:16: listen.http: listens at ":0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
-		{"plaintext beside TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, plaintext: true, tls: {cert_file: there, key_file: there}}", `2:60: listen.plaintext: plaintext beside tls; keep one of them`},
+		{"gRPC without TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, grpc: 0.0.0.0:0}", `2:55: listen.grpc: listens at "0.0.0.0:0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
+		{"reflection without gRPC", "policy: {", "grpc: {reflection: true}\npolicy: {", `15:20: grpc.reflection: gRPC is not served; add listen.grpc, or leave this out`},
+		{"plaintext beside TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, plaintext: true, tls: {cert_file: there, key_file: there}}", `2:60: listen.plaintext: plaintext beside tls; keep one of them; of tls, client_ca_file alone may stay`},
 		{"half a TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, tls: {cert_file: there}}", `2:54: listen.tls: missing key "key_file"; add it`},
 		{"no such file", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, tls: {cert_file: gone, key_file: folder}}", `2:66: listen.tls.cert_file: there is no such file; make it, or mend the path; relative paths start at this file's folder
 2:82: listen.tls.key_file: a folder; name a file in it`},
+		{"empty TLS", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, tls: {}}", `2:54: listen.tls: missing key "cert_file"; add it
+2:54: listen.tls: missing key "key_file"; add it`},
+		{"client CA alone is no TLS", "listen: {http: 127.0.0.1:0, admin: 127.0.0.1:0}", "listen: {http: 0.0.0.0:0, admin: 127.0.0.1:0, tls: {client_ca_file: there}}", `2:16: listen.http: listens at "0.0.0.0:0" without TLS; add listen.tls, or listen.plaintext: true behind a mesh that encrypts, or listen at the loopback`},
+		{"proxies", "admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, trusted_proxies: [10.0.0.1/8, 0.0.0.0/0, mesh, \"::ffff:10.0.0.0/104\"]}", `2:67: listen.trusted_proxies[0]: "10.0.0.1/8" is an address within a network; write 10.0.0.0/8
+2:79: listen.trusted_proxies[1]: "0.0.0.0/0" is everybody; name the networks of the proxies alone
+2:90: listen.trusted_proxies[2]: "mesh" is no network; write it like 10.0.0.0/8 or 2001:db8::/32
+2:96: listen.trusted_proxies[3]: "::ffff:10.0.0.0/104" is no network; write it like 10.0.0.0/8 or 2001:db8::/32`},
 		{"empty path", "policy: {", "audit: {directory: \"\"}\npolicy: {", `15:20: audit.directory: an empty path; name a file or folder, or leave the key out`},
-		{"database", "policy: {", "database: mysql:x\npolicy: {", `15:11: database: not a database that we know; write sqlite: and a path, like sqlite:data/sts.db`},
+		{"database", "policy: {", "database: mysql:x\npolicy: {", `15:11: database: not a database that we know; write sqlite: and a path, like sqlite:data/sts.db, or postgres://USER@HOST:PORT/DATABASE?passfile=FILE`},
 
 		{"provider's name", "  okta:", "  Okta:", `4:3: identity_providers: "Okta" is not a name; names match [a-z0-9][a-z0-9._-]*
 9:26: clients.kong.identity_providers: unknown identity provider "okta"; did you mean "Okta"? Else add it under identity_providers`},
@@ -114,6 +126,16 @@ func TestFaults(t *testing.T) {
 		{"rate of nothing", "policy: {", "limits: {global: 0/s}\npolicy: {", `15:18: limits.global: a rate of nothing; leave it out for no limit`},
 		{"burst alone", "audiences: [prod]", "audiences: [prod]\n    limits: {burst: 5}", `12:21: clients.kong.limits: a burst without a rate; add rate, or leave burst out`},
 		{"method", "client_secret_basic", "client_secret", `7:18: clients.kong.auth_method: unknown value "client_secret"; did you mean "client_secret_post"?`},
+		{"no keys", method, "private_key_jwt", `7:5: clients.kong: missing key "jwks_file"; add it: the client's public keys, as a JWK set`},
+		{"no such keys", method, "private_key_jwt\n    jwks_file: gone", `8:16: clients.kong.jwks_file: there is no such file; make it, or mend the path; relative paths start at this file's folder`},
+		{"no name", method, "tls_client_auth", `7:5: clients.kong: missing key "tls_client_auth_subject_dn"; add it, or tls_client_auth_san_dns or tls_client_auth_san_uri: what the client's certificate says
+7:18: clients.kong.auth_method: a client certificate, and no CA to verify it against; add listen.tls.client_ca_file`},
+		{"two names", method, "tls_client_auth\n    tls_client_auth_san_dns: a\n    tls_client_auth_san_uri: b", `7:18: clients.kong.auth_method: a client certificate, and no CA to verify it against; add listen.tls.client_ca_file
+9:30: clients.kong: more than one of the names that a certificate may have; keep one of tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri (RFC 8705 Section 2.1.2)`},
+		{"a secret beside keys", "client_secret_basic", "private_key_jwt\n    jwks_file: there", `7:5: clients.kong: "secret_sha256" is a key of client_secret_basic and client_secret_post, and this client's auth_method is private_key_jwt; leave it out; a client has one way to authenticate`},
+		{"keys beside a secret", "client_secret_basic", "client_secret_basic\n    jwks_file: there\n    tls_client_auth_san_dns: a", `7:5: clients.kong: "jwks_file" is a key of private_key_jwt, and this client's auth_method is client_secret_basic; leave it out; a client has one way to authenticate
+7:5: clients.kong: "tls_client_auth_san_dns" is a key of tls_client_auth, and this client's auth_method is client_secret_basic; leave it out; a client has one way to authenticate`},
+		{"a public client with a secret", "client_secret_basic", "none", `7:5: clients.kong: "secret_sha256" is a key of client_secret_basic and client_secret_post, and this client's auth_method is none; leave it out; a client has one way to authenticate`},
 		{"no secret", "secret_sha256: [" + digest + "]", "grants: [token_exchange]", `7:5: clients.kong: missing key "secret_sha256"; add it; ` + "`sts client new` makes one"},
 		{"digest too short", digest, digest[:62], `8:21: clients.kong.secret_sha256[0]: not the SHA-256 of a secret; write the 64 hexadecimal digits that ` + "`sts client new` prints"},
 		{"secret itself", digest, "dose-of-a-secret", `8:21: clients.kong.secret_sha256[0]: not the SHA-256 of a secret; write the 64 hexadecimal digits that ` + "`sts client new` prints"},
@@ -154,10 +176,6 @@ const guessable = "8:21: clients.kong.secret_sha256: the digest of a secret that
 // Features that are not there yet are refused by name; what asks for nothing is accepted.
 func TestNotAvailableYet(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, grpc: 127.0.0.1:0}", `2:55: listen.grpc: not available yet: the gRPC entrance`},
-		{"admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, trusted_proxies: [10.0.0.0/8]}", `2:66: listen.trusted_proxies: not available yet: client certificates that a proxy forwards`},
-		{"admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, tls: {cert_file: there, key_file: there, client_ca_file: there}}", `2:106: listen.tls.client_ca_file: not available yet: clients that authenticate by certificate`},
-		{"policy: {", "database: postgres://h/d\npolicy: {", `15:11: database: not available yet: a ledger in PostgreSQL, for several replicas`},
 		{provider, "{saml: {metadata_file: x}, token_types: [saml2]}", `4:16: identity_providers.okta.saml: not available yet: SAML assertions as subject tokens
 4:50: identity_providers.okta.token_types[0]: not available yet: SAML assertions as subject tokens`},
 		{provider, "{aws: {account_ids: [\"1\"]}, token_types: [aws4_request]}", `4:15: identity_providers.okta.aws: not available yet: AWS identities as subject tokens
@@ -165,22 +183,15 @@ func TestNotAvailableYet(t *testing.T) {
 		{"token_types: [jwt]", "token_types: [jwt], introspection: {endpoint: x}", `4:98: identity_providers.okta.introspection: not available yet: opaque subject tokens`},
 		{"token_types: [jwt]", "token_types: [jwt], single_use: true", `4:95: identity_providers.okta.single_use: not available yet: subject tokens that are accepted once`},
 		{"token_types: [jwt]", "token_types: [jwt], groups_overage: graph", `4:99: identity_providers.okta.groups_overage: not available yet: asking Microsoft Graph for groups that a token leaves out`},
-		{"client_secret_basic", "private_key_jwt\n    jwks_file: x\n    audience_token_endpoint: true", `7:18: clients.kong.auth_method: not available yet: clients that authenticate by a signed assertion
-8:16: clients.kong.jwks_file: not available yet: clients that authenticate by a signed assertion
-9:30: clients.kong.audience_token_endpoint: not available yet: clients that authenticate by a signed assertion`},
-		{"client_secret_basic", "tls_client_auth\n    tls_client_auth_subject_dn: x\n    tls_client_auth_san_dns: x\n    tls_client_auth_san_uri: x", `7:18: clients.kong.auth_method: not available yet: clients that authenticate by certificate
-8:33: clients.kong.tls_client_auth_subject_dn: not available yet: clients that authenticate by certificate
-9:30: clients.kong.tls_client_auth_san_dns: not available yet: clients that authenticate by certificate
-10:30: clients.kong.tls_client_auth_san_uri: not available yet: clients that authenticate by certificate`},
-		{"client_secret_basic", "none", `7:18: clients.kong.auth_method: not available yet: public clients of the Databricks-shaped door`},
 		{"audiences: [prod]", "audiences: [prod]\n    may_act: true\n    identity: true", `12:14: clients.kong.may_act: not available yet: actor tokens
 13:15: clients.kong.identity: not available yet: signed identities in answers`},
 		{"audiences: [prod]", "audiences: [prod]\n    limits: {per_subject: 1/s, per_actor: 1/s}", `12:27: clients.kong.limits.per_subject: not available yet: limits per subject
 12:43: clients.kong.limits.per_actor: not available yet: limits per actor`},
 		{"  accounts:", "  federation: {publish_directory: x}\n  accounts:", `13:35: databricks.federation.publish_directory: not available yet: publishing discovery document and keys as files`},
-		{"policy: {", "store: {redis: {addresses: [x]}}\npolicy: {", `15:16: store.redis: not available yet: a token cache that replicas share`},
+		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},
+		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: sentinel, master_name: m}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Sentinel
+15:86: store.redis.master_name: not available yet: Redis Sentinel`},
 		{"policy: {", "audit: {signing_key_file: x}\npolicy: {", `15:27: audit.signing_key_file: not available yet: signed checkpoints of the log`},
-		{"policy: {", "grpc: {reflection: true}\npolicy: {", `15:20: grpc.reflection: not available yet: the gRPC entrance`},
 		{"policy: {", "delegation: {enabled: true}\npolicy: {", `15:23: delegation.enabled: not available yet: actor tokens`},
 		{"policy: {", "leases: {enabled: true}\npolicy: {", `15:19: leases.enabled: not available yet: leases for long jobs`},
 		{"policy: {", "databricks_door: {enabled: true}\npolicy: {", `15:28: databricks_door.enabled: not available yet: the Databricks-shaped door`},
@@ -189,7 +200,8 @@ func TestNotAvailableYet(t *testing.T) {
 	}
 	folder := t.TempDir()
 	write(t, filepath.Join(folder, "key"), "x")
-	nothing := strings.Replace(full, "databricks:\n", "    may_act: false\n    identity: false\n    audience_token_endpoint: false\ndatabricks:\n", 1)
+	nothing := strings.Replace(full, "{reflection: true}", "{reflection: false}", 1)
+	nothing = strings.Replace(nothing, "databricks:\n", "    may_act: false\n    identity: false\n    audience_token_endpoint: false\ndatabricks:\n", 1)
 	if _, err := parse(t, folder, nothing); err != nil {
 		t.Error(err)
 	}

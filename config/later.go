@@ -58,26 +58,14 @@ type doorFile struct {
 	Networks          strictyaml.Value[[]any] `yaml:"networks"`
 }
 
-type grpcFile struct {
-	Reflection flag `yaml:"reflection"`
-}
-
 func (c *checker) later(d *document) {
 	c.ownIssuer(d.Issuer, "issuer")
-	proxies := d.Listen.TrustedProxies
 	all := []wanted{
-		given(d.Listen.GRPC, "listen.grpc", "the gRPC entrance"),
-		{proxies.Pos, len(proxies.V) > 0, "listen.trusted_proxies", "client certificates that a proxy forwards"},
 		given(d.Databricks.Federation.PublishDirectory, "databricks.federation.publish_directory", "publishing discovery document and keys as files"),
-		given(d.Store.Redis, "store.redis", "a token cache that replicas share"),
 		given(d.Audit.SigningKeyFile, "audit.signing_key_file", "signed checkpoints of the log"),
 		on(d.Delegation.Enabled, "delegation.enabled", "actor tokens"),
 		on(d.Leases.Enabled, "leases.enabled", "leases for long jobs"),
 		on(d.DatabricksDoor.Enabled, "databricks_door.enabled", "the Databricks-shaped door"),
-		on(d.GRPC.Reflection, "grpc.reflection", "the gRPC entrance"),
-	}
-	if d.Listen.TLS != nil {
-		all = append(all, given(d.Listen.TLS.ClientCAFile, "listen.tls.client_ca_file", "clients that authenticate by certificate"))
 	}
 	c.refuse(all)
 }
@@ -96,11 +84,6 @@ func (c *checker) laterClient(f *clientFile, path string) {
 	c.refuse([]wanted{
 		on(f.MayAct, path+".may_act", "actor tokens"),
 		on(f.Identity, path+".identity", "signed identities in answers"),
-		given(f.JWKSFile, path+".jwks_file", "clients that authenticate by a signed assertion"),
-		on(f.AudienceTokenEndpoint, path+".audience_token_endpoint", "clients that authenticate by a signed assertion"),
-		given(f.SubjectDN, path+".tls_client_auth_subject_dn", "clients that authenticate by certificate"),
-		given(f.SANDNS, path+".tls_client_auth_san_dns", "clients that authenticate by certificate"),
-		given(f.SANURI, path+".tls_client_auth_san_uri", "clients that authenticate by certificate"),
 		given(f.Limits.PerSubject, path+".limits.per_subject", "limits per subject"),
 		given(f.Limits.PerActor, path+".limits.per_actor", "limits per actor"),
 	})

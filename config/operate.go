@@ -14,6 +14,7 @@ type Policy struct {
 
 // Store is the token cache.
 type Store struct {
+	Redis      *Redis `yaml:"redis,omitempty"`       // nil: each replica keeps its own tokens
 	KeysetFile string `yaml:"keyset_file,omitempty"` // absolute; "" makes one beside the SQLite file, once
 }
 
@@ -47,8 +48,8 @@ type policyFile struct {
 }
 
 type storeFile struct {
-	Redis      anything `yaml:"redis"`
-	KeysetFile text     `yaml:"keyset_file"`
+	Redis      *redisFile `yaml:"redis"`
+	KeysetFile text       `yaml:"keyset_file"`
 }
 
 type auditFile struct {
@@ -90,7 +91,7 @@ func (c *checker) policy(f *policyFile) Policy {
 }
 
 func (c *checker) store(f *storeFile) Store {
-	return Store{KeysetFile: c.file(f.KeysetFile, "store.keyset_file")}
+	return Store{Redis: c.redis(f.Redis, f.KeysetFile.Set()), KeysetFile: c.file(f.KeysetFile, "store.keyset_file")}
 }
 
 func (c *checker) audit(f *auditFile) Audit {

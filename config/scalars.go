@@ -79,6 +79,27 @@ func isPort(text string) bool {
 	return err == nil
 }
 
+// network is a range of addresses, like 10.0.0.0/8; an address alone is a range of one.
+type network netip.Prefix
+
+func (n *network) UnmarshalScalar(text string) error {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		*n = network(netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || prefix.Addr().Is4In6():
+		return strictyaml.Problemf("write it like 10.0.0.0/8 or 2001:db8::/32", "%q is no network", text)
+	case prefix != prefix.Masked():
+		return strictyaml.Problemf("write "+prefix.Masked().String(), "%q is an address within a network", text)
+	case prefix.Bits() == 0:
+		return strictyaml.Problemf("name the networks of the proxies alone", "%q is everybody", text)
+	}
+	*n = network(prefix)
+	return nil
+}
+
 // address is host:port to listen at; port 0 takes any.
 type address string
 

@@ -37,11 +37,16 @@ func checkShow(t *testing.T, cfg *config.Config) {
 const shown = `issuer: https://sts.example
 listen:
   http: "127.0.0.1:0"
+  grpc: "127.0.0.1:0"
   admin: "127.0.0.1:0"
   plaintext: false
+  trusted_proxies: ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]
   tls:
     cert_file: /folder/crt
     key_file: /folder/key
+    client_ca_file: /folder/crt
+grpc:
+  reflection: true
 database: sqlite:/folder/data/sts.db
 identity_providers:
   okta:
@@ -75,6 +80,30 @@ clients:
   kong:
     auth_method: client_secret_basic
     secret_sha256: ["383bd1b11b3f1f631e962bc33de8f264ec5eb2b0fd8d2ca39a6e4547140bb411"]
+    identity_providers: [okta]
+    authorized_parties: any
+    audiences: [prod]
+    forwards_source: false
+    grants: [token_exchange]
+  none:
+    auth_method: none
+    identity_providers: [okta]
+    authorized_parties: any
+    audiences: [prod]
+    forwards_source: false
+    grants: []
+  signs:
+    auth_method: private_key_jwt
+    jwks_file: /folder/crt
+    audience_token_endpoint: true
+    identity_providers: [okta]
+    authorized_parties: any
+    audiences: [prod]
+    forwards_source: false
+    grants: [token_exchange]
+  tls:
+    auth_method: tls_client_auth
+    tls_client_auth_subject_dn: "CN=etl, OU=\"Data\",O=Acme"
     identity_providers: [okta]
     authorized_parties: any
     audiences: [prod]
@@ -129,12 +158,12 @@ log: {level: warn}
 delegation: {enabled: false, max_chain: 5}
 leases: {enabled: false, max_lifetime: 24h}
 databricks_door: {enabled: false, identity_providers: [], audience: "", networks: []}
-grpc: {reflection: false}
+grpc: {reflection: true}
 `
 
 func fullText() string {
 	return strings.NewReplacer(
-		"admin: 127.0.0.1:0}", "admin: 127.0.0.1:0, trusted_proxies: [], tls: {cert_file: crt, key_file: ./key}}",
+		"admin: 127.0.0.1:0}", "grpc: 127.0.0.1:0, admin: 127.0.0.1:0, trusted_proxies: [10.0.0.0/8, 192.0.2.1, \"2001:db8::/32\"], tls: {cert_file: crt, key_file: ./key, client_ca_file: crt}}",
 		"  kong:\n", `  "a: b #":
     auth_method: client_secret_post
     secret_sha256: ["0000000000000000000000000000000000000000000000000000000000000000"]
@@ -143,6 +172,9 @@ func fullText() string {
     audiences: [prod, prod/etl]
     may_act: false
     limits: {rate: 50/m, burst: 3}
+  signs: {auth_method: private_key_jwt, jwks_file: crt, audience_token_endpoint: true, identity_providers: [okta], authorized_parties: any, audiences: [prod]}
+  tls: {auth_method: tls_client_auth, tls_client_auth_subject_dn: 'CN=etl, OU="Data",O=Acme', identity_providers: [okta], authorized_parties: any, audiences: [prod]}
+  none: {auth_method: none, audience_token_endpoint: false, identity_providers: [okta], authorized_parties: any, audiences: [prod], grants: []}
   kong:
 `,
 		"  accounts:\n", `  credentials:

@@ -78,3 +78,23 @@ type Ledger interface {
 
 // ErrConflict is the ledger's answer where somebody else was first: read again, decide again.
 var ErrConflict = errors.New("the ledger's entry has changed since it was read")
+
+// Locker keeps several replicas from doing the same work at the same time. It saves work and guards nothing: a lock can be
+// lost while it is held, so what is done under it must be right without it.
+type Locker interface {
+	// TryLock takes the lock of that name, which is held until unlock. Where the holder dies, it is free within ttl. ok is
+	// false where another holds it. An error means that nobody can tell; then there is no lock.
+	TryLock(ctx context.Context, name string, ttl time.Duration) (unlock func(), ok bool, err error)
+}
+
+// Once marks what may be used a single time.
+type Once interface {
+	// Claim reports whether this is the first claim of key; no two callers, of any replica, hear so. The mark may be
+	// dropped after until, so until must be past the moment from which the thing is refused for its age.
+	//
+	// An error means that nobody can tell, and the caller refuses (CodeUnavailable, ReasonReplayCheckUnavailable). It is
+	// also the answer for what may have been used before the store was born or last emptied, so that a flush permits no
+	// replay. To know that, a store is made with a span: a key was used at the earliest that long before its until.
+	// Callers therefore count until from the thing's issue, not from its end.
+	Claim(ctx context.Context, key string, until time.Time) (fresh bool, err error)
+}

@@ -40,7 +40,9 @@ type Engine struct {
 	metrics *metrics
 	current atomic.Pointer[Policy]
 
-	mu       sync.Mutex // one change at a time; guards what follows
+	writing sync.Mutex // one change at a time; whoever only looks doesn't wait for the ledger
+
+	mu       sync.Mutex // guards what follows
 	refused  error      // why the files of now are not in force, nil where they are
 	fallback bool       // what is in force was taken from the ledger when the files were refused at the start
 	unkept   error      // why the ledger doesn't remember what is in force, nil where it does
@@ -115,10 +117,10 @@ func (e *Engine) Prepare(files []File, env *Environment) (*Policy, error) {
 
 // Commit puts a prepared policy in force. It is remembered in the ledger and recorded first, unless it is only the
 // environment that is new; where the record can't be written, nothing changes. A ledger that can't be written is told by
-// Health: what is allowed must follow the files even then, and the next Commit tries again.
+// Health: what is allowed must follow the files even then, and Remember tries again.
 func (e *Engine) Commit(ctx context.Context, p *Policy) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	before := e.current.Load()
 	unchanged := before != nil && before.digest == p.digest
 	if !unchanged {
@@ -126,17 +128,44 @@ func (e *Engine) Commit(ctx context.Context, p *Policy) error {
 			return fmt.Errorf("recording the load of policy %s: %w", p.digest, err)
 		}
 	}
-	e.unkept = e.keep(ctx, p)
-	e.current.Store(p)
-	e.refused, e.fallback = nil, false
-	if e.unkept != nil {
-		e.cfg.Log.ErrorContext(ctx, "the ledger did not take the policy that is in force now", "policy", p.digest, "error", e.unkept)
+	unkept := e.keep(ctx, p)
+	e.accept(p, unkept)
+	if unkept != nil {
+		e.cfg.Log.ErrorContext(ctx, "the ledger did not take the policy that is in force now", "policy", p.digest, "error", unkept)
 	}
 	if !unchanged {
 		e.metrics.accept(p)
 		e.cfg.Log.InfoContext(ctx, "a policy is in force", "policy", p.digest, "rules", len(p.rules))
 	}
 	return nil
+}
+
+// accept puts a policy in force.
+func (e *Engine) accept(p *Policy, unkept error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.current.Store(p)
+	e.refused, e.fallback, e.unkept = nil, false, unkept
+}
+
+// Remember tries again to have the policy in force remembered, if the ledger did not take it; otherwise it does nothing.
+func (e *Engine) Remember(ctx context.Context) {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	e.mu.Lock()
+	owed := e.unkept != nil
+	e.mu.Unlock()
+	if !owed {
+		return
+	}
+	p := e.current.Load()
+	unkept := e.keep(ctx, p)
+	e.mu.Lock()
+	e.unkept = unkept
+	e.mu.Unlock()
+	if unkept == nil {
+		e.cfg.Log.InfoContext(ctx, "the ledger remembers the policy in force again", "policy", p.digest)
+	}
 }
 
 // Load prepares and commits. Where it fails, what was in force stays.

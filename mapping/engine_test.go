@@ -227,6 +227,33 @@ func TestLedgerTrouble(t *testing.T) {
 	}
 }
 
+// A policy that the ledger did not take is remembered once it can be, with nobody changing a file.
+func TestRemember(t *testing.T) {
+	ctx, l := t.Context(), newLedger()
+	h := newHouse(t, l)
+	if err := h.Start(ctx, files(goodPolicy), environment()); err != nil {
+		t.Fatal(err)
+	}
+	l.down = errors.New("disk on fire")
+	if err := h.Load(ctx, files(newPolicy), environment()); err != nil {
+		t.Fatal(err)
+	}
+	if h.Remember(ctx); !errors.Is(h.Health(), l.down) {
+		t.Error(h.Health())
+	}
+	l.down = nil
+	if h.Remember(ctx); h.Health() != nil {
+		t.Error(h.Health())
+	}
+	if versions, err := h.Versions(ctx); err != nil || len(versions) != 2 || versions[0].Digest != h.Policy().Digest() {
+		t.Error(versions, err)
+	}
+	l.down = errors.New("nobody asks")
+	if h.Remember(ctx); h.Health() != nil {
+		t.Error(h.Health())
+	}
+}
+
 func TestWhatCannotBeRecordedIsNotInForce(t *testing.T) {
 	ctx, h := t.Context(), newHouse(t, newLedger())
 	if err := h.Start(ctx, files(goodPolicy), environment()); err != nil {

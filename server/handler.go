@@ -6,20 +6,25 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
 	"github.com/lakegate/sts/server/oauth"
+	"github.com/lakegate/sts/server/rpc"
 )
 
 // entranceHTTP names the door in records of requests that came to none of the others.
 const entranceHTTP = "http"
 
-// handler serves the callers' listener. Every path is exact, so that a map routes.
+// handler serves the callers' listener. Every path is exact, so that a map routes, but for those of the API, which
+// routes by itself.
 type handler struct {
 	routes  map[string]http.Handler
+	api     http.Handler
 	refuse  func(exchange.Failure) *exchange.Error
 	watcher watcher
 	log     *slog.Logger
@@ -30,10 +35,10 @@ type handler struct {
 	most  int64
 }
 
-func newHandler(c *Config, endpoint http.Handler) (*handler, error) {
+func newHandler(c *Config, w watcher, endpoint, api http.Handler) (*handler, error) {
 	refuse := c.Exchanger.RefuseUnknown
 	routes, err := oauth.Metadata(oauth.MetadataConfig{
-		Issuer: c.Issuer, FederationIssuer: c.FederationIssuer, JWKS: c.JWKS, Refuse: refuse,
+		Issuer: c.Issuer, FederationIssuer: c.FederationIssuer, JWKS: c.JWKS, AuthMethods: c.authMethods(), Refuse: refuse,
 	})
 	if err != nil {
 		return nil, err
@@ -45,7 +50,8 @@ func newHandler(c *Config, endpoint http.Handler) (*handler, error) {
 	for _, path := range paths {
 		routes[path] = endpoint
 	}
-	return &handler{routes: routes, refuse: refuse, watcher: newWatcher(c), log: c.Log, most: int64(c.Connections)}, nil
+	routes[openAPIPath] = openAPI{refuse}
+	return &handler{routes: routes, api: api, refuse: refuse, watcher: w, log: c.Log, most: int64(c.Connections)}, nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -58,6 +64,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case under > h.most:
 		route, next = "overloaded", http.HandlerFunc(h.overloaded)
+	case !known && strings.HasPrefix(route, rpc.Prefix):
+		route, next = rpc.Route(route), h.api
 	case !known:
 		route, next = "unknown", http.HandlerFunc(h.notFound)
 	}
@@ -89,5 +97,5 @@ func (h *handler) recover(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) failure(r *http.Request, err *exchange.Error) exchange.Failure {
-	return exchange.Failure{Entrance: entranceHTTP, Source: exchange.Source{Peer: oauth.Peer(r)}, Err: err}
+	return exchange.Failure{Entrance: entranceHTTP, Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err}
 }

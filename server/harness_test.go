@@ -94,7 +94,10 @@ func registry(t *testing.T) *clients.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := clients.New()
+	r, err := clients.New(clients.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.Commit(snapshot)
 	return r
 }
@@ -110,10 +113,10 @@ func config(t *testing.T, s *service) server.Config {
 
 // running is a server at work.
 type running struct {
-	http, admin string
-	client      *http.Client
-	stop        context.CancelFunc
-	stopped     chan error
+	http, grpc, admin string
+	client            *http.Client
+	stop              context.CancelFunc
+	stopped           chan error
 }
 
 func start(t *testing.T, c server.Config) *running {
@@ -128,7 +131,7 @@ func start(t *testing.T, c server.Config) *running {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
-		http: "http://" + at.HTTP.String(), admin: "http://" + at.Admin.String(), stop: cancel, stopped: make(chan error, 1),
+		http: "http://" + at.HTTP.String(), grpc: at.GRPC.String(), admin: "http://" + at.Admin.String(), stop: cancel, stopped: make(chan error, 1),
 		client: &http.Client{Transport: &http.Transport{}},
 	}
 	go func() { r.stopped <- s.Serve(ctx) }()

@@ -7,11 +7,11 @@ import (
 )
 
 // checkPlaintext refuses to take credentials over the network in plaintext, unless somebody said so (RFC 6749 §3.2).
-func checkPlaintext(address string, allowed bool) error {
+func checkPlaintext(key, address string, allowed bool) error {
 	if allowed || isLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("listen.http %s is not a loopback address and has no certificate; set listen.tls, or listen.plaintext behind a mesh", address)
+	return fmt.Errorf("%s %s is not a loopback address and has no certificate; set listen.tls, or listen.plaintext behind a mesh", key, address)
 }
 
 func isLoopback(address string) bool {

@@ -3,12 +3,14 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lakegate/sts/server/clients"
 	"github.com/lakegate/sts/server/oauth"
+	"github.com/lakegate/sts/server/rpc"
 )
 
 // The bounds of what comes in.
@@ -45,24 +49,32 @@ const (
 
 // Config is what a Server is made of.
 type Config struct {
-	// HTTP and Admin are the addresses to listen at, "host:port"; port 0 takes any.
-	HTTP, Admin string
-	// CertFile and KeyFile are the PEM files for TLS at HTTP. Without them HTTP is plaintext, which needs a loopback
-	// address or Plaintext.
+	// HTTP, GRPC and Admin are the addresses to listen at, "host:port"; port 0 takes any. Without GRPC, gRPC is not served.
+	HTTP, GRPC, Admin string
+	// CertFile and KeyFile are the PEM files for TLS at HTTP and GRPC. Without them both are plaintext, which needs
+	// loopback addresses or Plaintext.
 	CertFile, KeyFile string
 	Plaintext         bool
-	// Connections bounds how many there are at once at HTTP, and how many requests, which in HTTP/2 are more; 0 means
-	// 4096.
+	// ClientCAs returns the CAs of client certificates; nil where no client authenticates by one, and then callers are
+	// not asked for any. TrustedProxies are those whose forwarded certificates are believed.
+	ClientCAs      func() *x509.CertPool
+	TrustedProxies clients.Proxies
+	// Connections bounds how many there are at once, at HTTP and at GRPC, and how many requests, which in HTTP/2 are
+	// more; 0 means 4096.
 	Connections int
+	// Reflection lets gRPC clients ask for the description of the services.
+	Reflection bool
 
 	// Issuer is our own issuer identifier; FederationIssuer is the one that Databricks knows, "" for the same.
 	Issuer, FederationIssuer string
 	// JWKS returns the federation issuer's key set as JSON, at each request.
 	JWKS func() []byte
 
-	// Exchanger and Clients are those of the token endpoint.
+	// Exchanger and Clients are those of all entrances.
 	Exchanger oauth.Exchanger
 	Clients   oauth.Authenticator
+	// Services are those of the API beside TokenService, over gRPC and JSON.
+	Services []rpc.Service
 
 	// Parts are what /readyz reports on, beside the server's own.
 	Parts []Part
@@ -80,28 +92,30 @@ type Config struct {
 	SampleRatio float64
 }
 
-// Server serves both listeners.
+// Server serves all listeners.
 type Server struct {
-	main, admin         *http.Server
-	mainAddr, adminAddr string
-	connections         int
-	cert                *certificate // nil for plaintext
-	health              *health
-	stopping            atomic.Bool
-	log                 *slog.Logger
+	main, admin                   *http.Server
+	grpc                          *rpc.Server // nil where gRPC isn't served
+	mainAddr, grpcAddr, adminAddr string
+	connections                   int
+	cert                          *certificate // nil for plaintext
+	clientCAs                     func() *x509.CertPool
+	health                        *health
+	stopping                      atomic.Bool
+	log                           *slog.Logger
 
-	mainListener, adminListener net.Listener
+	mainListener, grpcListener, adminListener net.Listener
 }
 
-// Addresses are where a Server listens.
-type Addresses struct{ HTTP, Admin netip.AddrPort }
+// Addresses are where a Server listens; GRPC is zero where gRPC isn't served.
+type Addresses struct{ HTTP, GRPC, Admin netip.AddrPort }
 
 // New checks a configuration and makes a Server that doesn't listen yet.
 func New(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{mainAddr: c.HTTP, adminAddr: c.Admin, connections: c.Connections, log: c.Log}
+	s := &Server{mainAddr: c.HTTP, grpcAddr: c.GRPC, adminAddr: c.Admin, connections: c.Connections, clientCAs: c.ClientCAs, log: c.Log}
 	if err := s.secure(&c); err != nil {
 		return nil, err
 	}
@@ -114,12 +128,17 @@ func New(c Config) (*Server, error) {
 	}
 	s.addParts()
 	endpoint, err := oauth.New(oauth.Config{
-		Exchanger: c.Exchanger, Clients: c.Clients, Observer: m.entrance(oauth.Entrance), Now: c.Now,
+		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Observer: m.entrance(oauth.Entrance), Now: c.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	routes, err := newHandler(&c, endpoint)
+	w := newWatcher(&c)
+	api, err := s.buildAPI(&c, m, &w)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := newHandler(&c, w, endpoint, api)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +177,10 @@ func (c *Config) complete() error {
 // secure decides between TLS and plaintext.
 func (s *Server) secure(c *Config) (err error) {
 	if c.CertFile == "" && c.KeyFile == "" {
-		return checkPlaintext(c.HTTP, c.Plaintext)
+		if c.GRPC != "" {
+			err = checkPlaintext("listen.grpc", c.GRPC, c.Plaintext)
+		}
+		return errors.Join(checkPlaintext("listen.http", c.HTTP, c.Plaintext), err)
 	}
 	s.cert, err = loadCertificate(c.CertFile, c.KeyFile, c.Now, c.Log)
 	return err
@@ -200,19 +222,46 @@ func (s *Server) bounded(h http.Handler) *http.Server {
 	}
 }
 
-// Listen binds both addresses.
-func (s *Server) Listen(ctx context.Context) (Addresses, error) {
-	var lc net.ListenConfig
-	main, err := lc.Listen(ctx, "tcp", s.mainAddr)
-	if err != nil {
-		return Addresses{}, fmt.Errorf("listen.http: %w", err)
+// Listen binds all addresses, or none.
+func (s *Server) Listen(ctx context.Context) (at Addresses, err error) {
+	defer func() {
+		if err != nil {
+			at, err = Addresses{}, errors.Join(err, s.unlisten())
+		}
+	}()
+	for _, l := range []struct {
+		key, address string
+		connections  int
+		listener     *net.Listener
+		at           *netip.AddrPort
+	}{
+		{"listen.http", s.mainAddr, s.connections, &s.mainListener, &at.HTTP},
+		{"listen.grpc", s.grpcAddr, s.connections, &s.grpcListener, &at.GRPC},
+		{"listen.admin", s.adminAddr, adminConnections, &s.adminListener, &at.Admin},
+	} {
+		if l.address == "" {
+			continue
+		}
+		var lc net.ListenConfig
+		listener, err := lc.Listen(ctx, "tcp", l.address)
+		if err != nil {
+			return at, fmt.Errorf("%s: %w", l.key, err)
+		}
+		*l.listener, *l.at = limit(listener, l.connections), addrPort(listener)
 	}
-	admin, err := lc.Listen(ctx, "tcp", s.adminAddr)
-	if err != nil {
-		return Addresses{}, errors.Join(fmt.Errorf("listen.admin: %w", err), main.Close())
+	return at, nil
+}
+
+// unlisten takes back what Listen bound before it failed.
+func (s *Server) unlisten() error {
+	var errs []error
+	for _, l := range []*net.Listener{&s.mainListener, &s.grpcListener, &s.adminListener} {
+		if *l != nil {
+			errs = append(errs, (*l).Close())
+			*l = nil
+		}
 	}
-	s.mainListener, s.adminListener = limit(main, s.connections), limit(admin, adminConnections)
-	return Addresses{HTTP: addrPort(main), Admin: addrPort(admin)}, nil
+	return errors.Join(errs...)
 }
 
 func addrPort(l net.Listener) netip.AddrPort {
@@ -225,8 +274,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.mainListener == nil {
 		return errors.New("serving before listening")
 	}
-	broken := make(chan error, 2)
+	broken := make(chan error, 3)
+	s.look()
 	go func() { broken <- s.serveMain() }()
+	if s.grpc != nil {
+		go func() { broken <- s.grpc.Serve(s.grpcListener) }()
+	}
 	go func() { broken <- s.admin.Serve(s.adminListener) }()
 
 	tick := time.NewTicker(lookEvery)
@@ -234,7 +287,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-			s.health.look()
+			s.look()
 		case err := <-broken:
 			return errors.Join(fmt.Errorf("serving: %w", err), s.stop())
 		case <-ctx.Done():
@@ -247,18 +300,58 @@ func (s *Server) serveMain() error {
 	if s.cert == nil {
 		return s.main.Serve(s.mainListener)
 	}
-	s.main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
+	s.main.TLSConfig = s.tlsConfig()
 	return s.main.ServeTLS(s.mainListener, "", "")
 }
 
-// stop ends the callers' listener first, so that operators can watch it end.
+// tlsConfig asks for a client certificate where some client authenticates by one. It takes any and judges none: that is
+// done at each request (server/clients), where a bad one gets an answer that says so and a record, and a client that
+// authenticates otherwise is let in whatever else its mesh gave it. The authorities are sent as a hint which to choose.
+func (s *Server) tlsConfig() *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get, NextProtos: []string{"h2", "http/1.1"}}
+	if s.clientCAs == nil {
+		return c
+	}
+	c.ClientAuth = tls.RequestClientCert
+	asking := c.Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := asking.Clone()
+		now.ClientCAs = s.clientCAs()
+		return now, nil
+	}
+	return c
+}
+
+// authMethods are those by which a client can authenticate here.
+func (c *Config) authMethods() []clients.Method {
+	methods := clients.Methods()
+	if c.ClientCAs == nil {
+		methods = slices.DeleteFunc(methods, func(m clients.Method) bool { return m == clients.MethodTLS })
+	}
+	return methods
+}
+
+// look checks the parts, and tells those who ask over gRPC.
+func (s *Server) look() {
+	whole := s.health.look()
+	if s.grpc != nil {
+		s.grpc.Report(whole.Status != StatusUnready)
+	}
+}
+
+// stop ends the callers' listeners first, so that operators can watch it end.
 func (s *Server) stop() error {
 	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
+	calls := make(chan bool, 1)
+	go func() { calls <- s.grpc == nil || s.grpc.Stop(ctx) }()
 	err := s.main.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were cut off at the end: %w", err), s.main.Close())
+	}
+	if whole := <-calls; !whole {
+		err = errors.Join(err, errors.New("gRPC calls were cut off at the end"))
 	}
 	return errors.Join(err, s.admin.Close())
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"log/slog"
@@ -12,8 +13,10 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc/codes"
 
-	"github.com/lakegate/sts/server/oauth"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // watcher sees to it that sampled requests get a span, and every request a line while the log is at debug. All others
@@ -39,24 +42,47 @@ func newWatcher(c *Config) watcher {
 // the SDK's TraceIDRatioBased does, so that services with one ratio keep the same traces whole. The caller's own
 // sampled flag isn't believed, since many send it always. Whoever makes up ids can still have his own requests traced: it
 // costs us a span each.
-func (w *watcher) sampled(r *http.Request) bool {
+func (w *watcher) sampled(traceparent []string) bool {
 	if w.tracer == nil {
 		return false
 	}
 	chance := rand.Uint64() //nolint:gosec // a lot, not a secret
-	if parent := r.Header["Traceparent"]; len(parent) == 1 && len(parent[0]) >= 35 {
+	if len(traceparent) == 1 && len(traceparent[0]) >= 35 {
 		var id [8]byte // the last half of the id, which stands at 3:35 (W3C Trace Context §3.2)
-		if _, err := hex.Decode(id[:], []byte(parent[0][19:35])); err == nil {
+		if _, err := hex.Decode(id[:], []byte(traceparent[0][19:35])); err == nil {
 			chance = binary.BigEndian.Uint64(id[:])
 		}
 	}
 	return chance>>1 <= w.below
 }
 
+// call begins the watch over a gRPC call, and returns what ends it. What it shows of the method is one of ours.
+func (w *watcher) call(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code)) {
+	sampled, logged := w.sampled(traceparent), w.log.Enabled(ctx, slog.LevelDebug)
+	if !sampled && !logged {
+		return ctx, func(codes.Code) {}
+	}
+	began := w.now()
+	span := trace.Span(noop.Span{})
+	if sampled {
+		if len(traceparent) == 1 {
+			ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent[0]})
+		}
+		ctx, span = w.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer))
+	}
+	return ctx, func(code codes.Code) {
+		span.SetAttributes(attribute.Int("rpc.grpc.status_code", int(code)))
+		span.End()
+		if logged {
+			w.log.DebugContext(ctx, "call", "method", method, "code", code.String(), "duration", w.now().Sub(began))
+		}
+	}
+}
+
 // serve serves a request under watch where it is due. route is the path that it was routed by, or a fixed word: what a
 // caller wrote is not shown.
 func (w *watcher) serve(next http.Handler, rw http.ResponseWriter, r *http.Request, route string) {
-	sampled, logged := w.sampled(r), w.log.Enabled(r.Context(), slog.LevelDebug)
+	sampled, logged := w.sampled(r.Header["Traceparent"]), w.log.Enabled(r.Context(), slog.LevelDebug)
 	if !sampled && !logged {
 		next.ServeHTTP(rw, r)
 		return
@@ -78,7 +104,7 @@ func (w *watcher) serve(next http.Handler, rw http.ResponseWriter, r *http.Reque
 	if logged {
 		// Never the query string or the body: there are tokens in them.
 		w.log.DebugContext(r.Context(), "request", "route", route, "status", answer.status,
-			"peer", oauth.Peer(r), "duration", w.now().Sub(began))
+			"peer", inbound.Peer(r), "duration", w.now().Sub(began))
 	}
 }
 

@@ -13,10 +13,23 @@
 //	failures.go   when to try again, and whether minting is unavailable
 //	metrics.go    what is counted
 //
+// Replicas share a Redis, which is never trusted and never needed (docs/redis.md):
+//
+//	redis.go         one call in bounded time, or none while Redis is left alone; health and metrics
+//	redis_tokens.go  a flight's way over Redis: look, wait for whoever mints, else mint and share
+//	redis_lock.go    the lock by which one of them mints, kept while it is needed
+//
+// What may be used once, such as a client's assertion:
+//
+//	once_memory.go  marks in memory, for a single replica
+//	redis_once.go   marks in Redis, for many; what loses marks permits no replay
+//
 // The ledger and the keyset that seals what it keeps secret:
 //
 //	sqlite.go     the ledger in one SQLite file, by compare and swap, safe between processes
 //	migrate.go    its schema, forward and one step back, from migrations/
+//	postgres.go   the ledger that replicas share, by the same compare and swap, bounded in time and connections
+//	postgres_pool.go, postgres_migrate.go  how it is reached, and its schema
 //	keyset.go     the tink keyset file: made once, never overwritten
 //
 // A port has one conformance suite, in storetest; every backend runs it.

@@ -62,6 +62,25 @@ func newWant(g *exchange.Grant, limit time.Duration, notAfter, now time.Time) wa
 	return w
 }
 
+// steps appends the steps whose tokens may fit, the likeliest first: w's own, the rule's lifetime, then the ladder.
+func (w *want) steps(s []time.Duration, own time.Duration) []time.Duration {
+	if w.served {
+		return append(s, 0)
+	}
+	if w.step > 0 {
+		s = append(s, w.step)
+	}
+	if own != w.step {
+		s = append(s, own)
+	}
+	for _, other := range ladder {
+		if other != w.step && other != own {
+			s = append(s, other)
+		}
+	}
+	return s
+}
+
 // end is the latest true expiry of a bounded token for this caller.
 func (w *want) end() time.Time { return w.now.Add(w.limit) }
 

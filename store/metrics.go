@@ -15,12 +15,13 @@ const (
 )
 
 type tokensMetrics struct {
-	hits    prometheus.Counter // tier memory
-	misses  prometheus.Counter
-	dropped *prometheus.CounterVec
-	mints   *prometheus.CounterVec
-	seconds prometheus.Histogram
-	waiters prometheus.Gauge
+	hits      prometheus.Counter // tier memory
+	redisHits prometheus.Counter // tier redis
+	misses    prometheus.Counter
+	dropped   *prometheus.CounterVec
+	mints     *prometheus.CounterVec
+	seconds   prometheus.Histogram
+	waiters   prometheus.Gauge
 }
 
 func newTokensMetrics(r prometheus.Registerer, entries func() int) (*tokensMetrics, error) {
@@ -28,13 +29,13 @@ func newTokensMetrics(r prometheus.Registerer, entries func() int) (*tokensMetri
 		Name: "sts_tokens_hits_total", Help: "Requests answered with a cached token, by tier.",
 	}, []string{"tier"})
 	m := &tokensMetrics{
-		hits: hits.WithLabelValues(string(exchange.CacheMemory)),
+		hits: hits.WithLabelValues(string(exchange.CacheMemory)), redisHits: hits.WithLabelValues(string(exchange.CacheRedis)),
 		misses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sts_tokens_misses_total", Help: "Requests for which no cached token fitted.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sts_tokens_dropped_total", Help: "Entries of the token cache that were of no use, by cause: unopened, unsealed.",
-		}, []string{"cause"}),
+			Name: "sts_tokens_dropped_total", Help: "Entries of the token cache that were of no use, by tier, and cause: unopened, unsealed.",
+		}, []string{"tier", "cause"}),
 		mints: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sts_mints_total", Help: "Tokens asked of Databricks, by cause (miss, renewal), method, and result: ok or the error's reason.",
 		}, []string{"cause", "method", "result"}),
@@ -46,8 +47,10 @@ func newTokensMetrics(r prometheus.Registerer, entries func() int) (*tokensMetri
 			Name: "sts_flight_waiters", Help: "Requests that wait for a mint.",
 		}),
 	}
-	for _, cause := range []string{dropUnopened, dropUnsealed} {
-		m.dropped.WithLabelValues(cause) // there from the start, so that an alarm sees the first one as a rise
+	// There from the start, so that an alarm sees the first one as a rise.
+	m.dropped.WithLabelValues(string(exchange.CacheMemory), dropUnsealed)
+	for _, tier := range []exchange.Cache{exchange.CacheMemory, exchange.CacheRedis} {
+		m.dropped.WithLabelValues(string(tier), dropUnopened)
 	}
 	if r == nil {
 		return m, nil

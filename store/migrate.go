@@ -43,6 +43,21 @@ func migrations(backend string) ([]migration, error) {
 	return steps, nil
 }
 
+// nextStep is the step from a schema's version towards target: its name, "" where there is nothing to do, its script,
+// and the version that it leads to.
+func nextStep(steps []migration, version, target int) (name, script string, next int, err error) {
+	switch {
+	case version > len(steps):
+		return "", "", 0, fmt.Errorf("the ledger has schema version %d and this program knows %d; use the newer program, or its step back first", version, len(steps))
+	case version == target:
+		return "", "", version, nil
+	case version < target:
+		return steps[version].name, steps[version].up, version + 1, nil
+	default:
+		return steps[version-1].name, steps[version-1].down, version - 1, nil
+	}
+}
+
 // migrateSQLite brings the schema to version target; -1 means the newest. Each step is one transaction, so that of
 // several processes that start together one does it and the others find it done.
 func migrateSQLite(ctx context.Context, db *sql.DB, target int) error {
@@ -72,27 +87,18 @@ func stepSQLite(ctx context.Context, db *sql.DB, steps []migration, target int) 
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return false, fmt.Errorf("reading the ledger's schema version: %w", err)
 	}
-	var step, script string
-	switch {
-	case version > len(steps):
-		return false, fmt.Errorf("the ledger has schema version %d and this program knows %d; use the newer program, or its step back first", version, len(steps))
-	case version == target:
-		return true, nil
-	case version < target:
-		step, script = steps[version].name, steps[version].up
-		version++
-	default:
-		version--
-		step, script = steps[version].name, steps[version].down
+	name, script, version, err := nextStep(steps, version, target)
+	if err != nil || name == "" {
+		return err == nil, err
 	}
 	if _, err := tx.ExecContext(ctx, script); err != nil {
-		return false, fmt.Errorf("migrating the ledger by %s: %w", step, err)
+		return false, fmt.Errorf("migrating the ledger by %s: %w", name, err)
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version)); err != nil {
 		return false, fmt.Errorf("writing the ledger's schema version: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
-		return false, fmt.Errorf("migrating the ledger by %s: %w", step, err)
+		return false, fmt.Errorf("migrating the ledger by %s: %w", name, err)
 	}
 	return false, nil
 }

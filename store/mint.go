@@ -112,7 +112,7 @@ func check(token *exchange.Token, id exchange.MintID, g *exchange.Grant, until, 
 func (t *Tokens) keep(k key, token *exchange.Token) {
 	box, err := seal(t.aead, &k, token)
 	if err != nil {
-		t.metrics.dropped.WithLabelValues(dropUnsealed).Inc()
+		t.metrics.dropped.WithLabelValues(string(exchange.CacheMemory), dropUnsealed).Inc()
 		t.log.Error("a token could not be sealed, so it is not cached", "error", err)
 		return
 	}

@@ -1,12 +1,10 @@
 package store_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,36 +14,6 @@ import (
 	"github.com/lakegate/sts/store"
 	"github.com/lakegate/sts/store/storetest"
 )
-
-// countEnv makes this test binary a process of its own that counts in a ledger; see TestSQLiteProcesses.
-const countEnv = "STORE_TEST_COUNT_IN"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(countEnv); path != "" {
-		if err := countInProcess(path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-const countsPerProcess = 15
-
-func countInProcess(path string) error {
-	ctx := context.Background()
-	l, err := store.OpenSQLite(ctx, store.SQLiteConfig{Path: path})
-	if err != nil {
-		return err
-	}
-	for range countsPerProcess {
-		if err := storetest.Count(ctx, l, "count"); err != nil {
-			return err
-		}
-	}
-	return l.Close()
-}
 
 func openSQLite(t *testing.T, path string, now func() time.Time) *store.SQLite {
 	t.Helper()
@@ -71,25 +39,9 @@ func TestSQLiteLedger(t *testing.T) {
 // Processes that open one new file at the same time all succeed, and lose no swap.
 func TestSQLiteProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "sts.db")
-	const processes = 4
-	var running []*exec.Cmd
-	var said [processes]strings.Builder
-	for i := range processes {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), countEnv+"="+path)
-		cmd.Stderr = &said[i]
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		running = append(running, cmd)
-	}
-	for i, cmd := range running {
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("process %d: %v\n%s", i, err, said[i].String())
-		}
-	}
+	countInProcesses(t, "sqlite:"+path)
 	value, _, err := openSQLite(t, path, nil).Get(t.Context(), "count")
-	if want := fmt.Sprint(processes * countsPerProcess); err != nil || string(value) != want {
+	if want := fmt.Sprint(countingProcesses * countsPerProcess); err != nil || string(value) != want {
 		t.Errorf("counted %s, %v; want %s", value, err, want)
 	}
 }

@@ -24,6 +24,8 @@ type TokensConfig struct {
 	// AEAD seals the entries; OpenKeyset gives it.
 	AEAD tink.AEAD
 	Log  *slog.Logger
+	// Redis is the tier that replicas share; nil where there is one replica.
+	Redis *Redis
 
 	// MintTimeout bounds one mint, whoever waits for it. [10 s]; at most 14 s.
 	MintTimeout time.Duration
@@ -39,7 +41,7 @@ type TokensConfig struct {
 	Random io.Reader
 }
 
-// Tokens obtains tokens for grants: from memory, or by minting, once for all who ask at the same time.
+// Tokens obtains tokens for grants: from memory, from Redis, or by minting, once for all who ask at the same time.
 type Tokens struct {
 	minter   exchange.Minter
 	recorder exchange.Recorder
@@ -50,6 +52,7 @@ type Tokens struct {
 	random   io.Reader
 
 	memory   *memory
+	redis    *Redis // or nil
 	flights  flights
 	failures failures
 	metrics  *tokensMetrics
@@ -65,7 +68,7 @@ func NewTokens(c TokensConfig) (*Tokens, error) {
 			return nil, fmt.Errorf("store.TokensConfig.%s is missing", need.name)
 		}
 	}
-	t := &Tokens{minter: c.Minter, recorder: c.Recorder, aead: c.AEAD, log: c.Log, timeout: c.MintTimeout, now: c.Now, random: c.Random}
+	t := &Tokens{minter: c.Minter, recorder: c.Recorder, aead: c.AEAD, log: c.Log, redis: c.Redis, timeout: c.MintTimeout, now: c.Now, random: c.Random}
 	if t.timeout == 0 {
 		t.timeout = 10 * time.Second
 	}
@@ -155,12 +158,17 @@ func (t *Tokens) miss(ctx context.Context, fields []byte, g exchange.Grant, w wa
 			return token, false, nil
 		}
 	}
-	t.metrics.misses.Inc()
 	if w.limit <= 0 || !w.served && w.step == 0 {
+		t.metrics.misses.Inc()
 		return token, false, exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonSubjectTokenExpiring,
 			"the presented token has less than %d s left, the least that a Databricks token is made for; get a fresh one", int(ladder[len(ladder)-1]/time.Second))
 	}
 	token, err = t.fly(ctx, k, g, w)
+	if token.Cache == exchange.CacheRedis {
+		t.metrics.redisHits.Inc()
+	} else {
+		t.metrics.misses.Inc()
+	}
 	switch {
 	case err == nil:
 		return token, !w.accepts(&token, t.now()), nil
@@ -196,32 +204,24 @@ func (t *Tokens) renew(ctx context.Context, k key, g exchange.Grant, w want, lea
 	}
 }
 
-// obtain is the work of a flight. Whoever started it may have looked before the last flight landed, so it looks again;
-// a shared tier will be asked here too.
+// obtain is the work of a flight. Whoever started it may have looked before the last flight landed, so it looks again.
 func (t *Tokens) obtain(ctx context.Context, k key, g *exchange.Grant, w *want, least time.Duration, cause exchange.MintCause) (exchange.Token, error) {
 	if token, ok := t.look(k, g, w, least); ok {
 		return token, nil
 	}
-	return t.mint(context.WithoutCancel(ctx), k, g, w, cause)
+	ctx = context.WithoutCancel(ctx)
+	if t.redis != nil {
+		return t.obtainShared(ctx, k, g, w, least, cause)
+	}
+	return t.mint(ctx, k, g, w, cause)
 }
 
-// find looks for a token of any step that fits: those of w's own first, they are likeliest to.
+// find looks for a token of any step that fits.
 func (t *Tokens) find(fields []byte, g *exchange.Grant, w *want, least time.Duration) (exchange.Token, bool) {
-	if w.served || w.step > 0 {
-		if token, ok := t.look(keyAt(fields, w.step), g, w, least); ok || w.served {
-			return token, ok
-		}
-	}
-	if w.step != g.Lifetime {
-		if token, ok := t.look(keyAt(fields, g.Lifetime), g, w, least); ok {
+	var room [len(ladder) + 1]time.Duration
+	for _, s := range w.steps(room[:0], g.Lifetime) {
+		if token, ok := t.look(keyAt(fields, s), g, w, least); ok {
 			return token, true
-		}
-	}
-	for _, s := range ladder {
-		if s != w.step && s != g.Lifetime {
-			if token, ok := t.look(keyAt(fields, s), g, w, least); ok {
-				return token, true
-			}
 		}
 	}
 	return exchange.Token{}, false
@@ -236,7 +236,7 @@ func (t *Tokens) look(k key, g *exchange.Grant, w *want, least time.Duration) (e
 	token, err := open(t.aead, &k, e.box, g)
 	if err != nil {
 		t.memory.drop(k)
-		t.metrics.dropped.WithLabelValues(dropUnopened).Inc()
+		t.metrics.dropped.WithLabelValues(string(exchange.CacheMemory), dropUnopened).Inc()
 		t.log.Warn("a cached token did not open under its key; it was dropped and will be minted anew", "error", err)
 		return exchange.Token{}, false
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/mapping"
+	"github.com/lakegate/sts/server/clients"
 )
 
 func configCommand() *cobra.Command {
@@ -22,6 +23,9 @@ func configCheckCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(path)
 			if err != nil {
+				return found(err)
+			}
+			if _, err := clients.Prepare(registrationsOf(cfg)); err != nil {
 				return found(err)
 			}
 			files, err := readPolicy(cfg.Policy.Files)

@@ -48,6 +48,8 @@ func registrationsOf(cfg *config.Config) []clients.Registration {
 				Rate: c.Limits.Rate.PerSecond(), Burst: c.Limits.Burst,
 			},
 			Method: clients.Method(c.AuthMethod),
+			KeySet: []byte(c.JWKS.Content), AudienceTokenEndpoint: c.AudienceTokenEndpoint,
+			Name: clients.CertificateName{SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI},
 		}
 		for _, grant := range c.Grants {
 			if grant == "token_exchange" {
@@ -137,6 +139,11 @@ func filesOf(path string, cfg *config.Config) []string {
 	for _, c := range cfg.Databricks.Credentials {
 		if c.ClientSecret.File != "" {
 			files = append(files, c.ClientSecret.File)
+		}
+	}
+	for _, c := range cfg.Clients {
+		if c.JWKS.Path != "" {
+			files = append(files, c.JWKS.Path)
 		}
 	}
 	return files

@@ -47,6 +47,7 @@ func (r *reloader) run(ctx context.Context) {
 		if r.files.changed(filesOf(r.path, r.cfg)) || r.again || r.loadsOtherwise() {
 			r.again = r.reload(ctx) != nil
 		}
+		r.policy.Remember(ctx)
 	})
 }
 

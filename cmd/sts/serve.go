@@ -28,6 +28,7 @@ import (
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/oauth"
 	"github.com/lakegate/sts/store"
 )
 
@@ -69,8 +70,12 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening",
-		"http", addresses.HTTP.String(), "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
+	at := []any{"http", addresses.HTTP.String()}
+	if addresses.GRPC.IsValid() {
+		at = append(at, "grpc", addresses.GRPC.String())
+	}
+	at = append(at, "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
+	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening", at...)
 
 	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run} {
 		s.background(run)
@@ -108,7 +113,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	ledger, err := store.OpenSQLite(ctx, store.SQLiteConfig{Path: cfg.Database.SQLite, Now: now})
+	ledger, err := openLedger(ctx, cfg.Database)
 	if err != nil {
 		return err
 	}
@@ -134,8 +139,12 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
+	redis, err := s.startRedis(cfg.Store.Redis)
+	if err != nil {
+		return err
+	}
 	tokens, err := store.NewTokens(store.TokensConfig{
-		Minter: minter, Recorder: record, AEAD: aead, Log: s.log, Metrics: s.metrics, Now: now,
+		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Log: s.log, Metrics: s.metrics, Now: now,
 	})
 	if err != nil {
 		return err
@@ -153,7 +162,10 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	registry := clients.New()
+	registry, authorities, err := newRegistry(cfg, redis, s.log)
+	if err != nil {
+		return err
+	}
 	registry.Commit(registered)
 	gate, err := admission.New(admission.Config{Rate: cfg.Limits.Global.PerSecond(), Now: now, Metrics: s.metrics})
 	if err != nil {
@@ -169,14 +181,21 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	s.reload = &reloader{
 		path: path, cfg: cfg, policy: s.policy, identity: s.identity, clients: registry, minter: minter, recorder: record, log: s.log,
 	}
-	return s.buildServer(cfg, exchanges, registry, []server.Part{
+	parts := []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},
 		{Name: "policy", Check: s.policy.Health},
 		{Name: "signing_keys", Check: s.issuer.Health},
-	})
+	}
+	if redis != nil {
+		parts = append(parts, server.Part{Name: "redis", Check: redis.Health})
+	}
+	if authorities != nil {
+		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
+	}
+	return s.buildServer(cfg, exchanges, registry, authorities, parts)
 }
 
 func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger exchange.Ledger, record exchange.Recorder) (*mapping.Engine, error) {
@@ -206,19 +225,44 @@ func (s *service) startTracing(ctx context.Context, endpoint string) error {
 	return nil
 }
 
-func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, parts []server.Part) error {
+func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, authorities *clients.Authorities, parts []server.Part) error {
 	c := server.Config{
-		HTTP: cfg.Listen.HTTP, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext,
+		HTTP: cfg.Listen.HTTP, GRPC: cfg.Listen.GRPC, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext, Reflection: cfg.GRPC.Reflection,
 		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
-		Exchanger: exchanges, Clients: registry, Parts: parts,
+		Exchanger: exchanges, Clients: registry, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
 		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Tracing: s.tracing, SampleRatio: cfg.Telemetry.SampleRatio,
 	}
 	if tls := cfg.Listen.TLS; tls != nil {
 		c.CertFile, c.KeyFile = tls.CertFile, tls.KeyFile
 	}
+	if authorities != nil {
+		c.ClientCAs = authorities.Pool
+	}
 	var err error
 	s.server, err = server.New(c)
 	return err
+}
+
+// newRegistry makes a registry, and the CAs of its clients' certificates where there are any.
+func newRegistry(cfg *config.Config, redis *store.Redis, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
+	endpoint, err := oauth.TokenEndpoint(cfg.Issuer)
+	if err != nil {
+		return nil, nil, err
+	}
+	once, err := newOnce(redis, clients.AssertionSpan)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := clients.Config{Issuer: cfg.Issuer, TokenEndpoint: endpoint, Once: once, Now: now}
+	var authorities *clients.Authorities
+	if tls := cfg.Listen.TLS; tls != nil && tls.ClientCAFile != "" {
+		if authorities, err = clients.OpenAuthorities(tls.ClientCAFile, now, log); err != nil {
+			return nil, nil, err
+		}
+		c.Authorities = authorities.Pool
+	}
+	registry, err := clients.New(c)
+	return registry, authorities, err
 }
 
 // openKeyset opens the keyset that is configured, or the one that belongs to the embedded ledger.

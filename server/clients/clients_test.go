@@ -23,8 +23,17 @@ func register(t testing.TB, registrations ...clients.Registration) *clients.Regi
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := clients.New()
+	r := newRegistry(t, clients.Config{})
 	r.Commit(snapshot)
+	return r
+}
+
+func newRegistry(t testing.TB, c clients.Config) *clients.Registry {
+	t.Helper()
+	r, err := clients.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
@@ -87,7 +96,7 @@ func TestAuthenticate(t *testing.T) {
 		{"empty id", clients.Credentials{Authorization: raw(":")}, "", exchange.CodeInvalidClient},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c, err := registry.Authenticate(row.credentials)
+			c, err := registry.Authenticate(t.Context(), row.credentials)
 			if row.client != "" {
 				if err != nil || c.ID != row.client {
 					t.Fatalf("%+v, %v", c, err)
@@ -108,7 +117,7 @@ func TestUnknownClientLooksLikeAWrongSecret(t *testing.T) {
 	registry := register(t, client("one", clients.MethodBasic, "a"), client("two", clients.MethodBasic, "a", "b"), client("post", clients.MethodPost, "a"))
 	comparisons := 0
 	clients.CountComparisons(registry, &comparisons)
-	_, want := registry.Authenticate(clients.Credentials{Authorization: basic("one", "wrong")})
+	_, want := registry.Authenticate(t.Context(), clients.Credentials{Authorization: basic("one", "wrong")})
 	for _, row := range []struct {
 		name        string
 		credentials clients.Credentials
@@ -122,7 +131,7 @@ func TestUnknownClientLooksLikeAWrongSecret(t *testing.T) {
 		{"right, the only one", clients.Credentials{Authorization: basic("one", "a")}, false},
 	} {
 		comparisons = 0
-		_, err := registry.Authenticate(row.credentials)
+		_, err := registry.Authenticate(t.Context(), row.credentials)
 		if comparisons != 2 {
 			t.Errorf("%s: %d comparisons, want 2", row.name, comparisons)
 		}
@@ -144,7 +153,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"no id", []clients.Registration{client("", clients.MethodBasic, "a")}, "printable ASCII"},
 		{"id with a control character", []clients.Registration{client("a\n", clients.MethodBasic, "a")}, "printable ASCII"},
 		{"twice", []clients.Registration{client("a", clients.MethodBasic, "a"), client("a", clients.MethodPost, "b")}, "registered twice"},
-		{"another method", []clients.Registration{client("a", "none", "a")}, "not known here"},
+		{"another method", []clients.Registration{client("a", "client_secret_jwt", "a")}, "not known here"},
 		{"no secret", []clients.Registration{client("a", clients.MethodBasic)}, "0 secret hashes"},
 		{"three secrets", []clients.Registration{client("a", clients.MethodBasic, "a", "b", "c")}, "3 secret hashes"},
 	} {
@@ -159,7 +168,7 @@ func TestPrepareRefuses(t *testing.T) {
 // A reload takes effect as a whole, and only once it is committed; a client keeps what it was given.
 func TestReload(t *testing.T) {
 	registry := register(t, client("a", clients.MethodBasic, "old"))
-	before, err := registry.Authenticate(clients.Credentials{Authorization: basic("a", "old")})
+	before, err := registry.Authenticate(t.Context(), clients.Credentials{Authorization: basic("a", "old")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,20 +176,20 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Authenticate(clients.Credentials{Authorization: basic("b", "new")}); err == nil {
+	if _, err := registry.Authenticate(t.Context(), clients.Credentials{Authorization: basic("b", "new")}); err == nil {
 		t.Error("prepared is in force already")
 	}
 	registry.Commit(snapshot)
-	if _, err := registry.Authenticate(clients.Credentials{Authorization: basic("b", "new")}); err != nil {
+	if _, err := registry.Authenticate(t.Context(), clients.Credentials{Authorization: basic("b", "new")}); err != nil {
 		t.Error(err)
 	}
-	if _, err := registry.Authenticate(clients.Credentials{Authorization: basic("a", "old")}); err == nil {
+	if _, err := registry.Authenticate(t.Context(), clients.Credentials{Authorization: basic("a", "old")}); err == nil {
 		t.Error("a client that is gone still gets in")
 	}
 	if before.ID != "a" {
 		t.Errorf("a client in use has changed: %+v", before)
 	}
-	if _, err := clients.New().Authenticate(clients.Credentials{Authorization: basic("a", "old")}); err == nil {
+	if _, err := newRegistry(t, clients.Config{}).Authenticate(t.Context(), clients.Credentials{Authorization: basic("a", "old")}); err == nil {
 		t.Error("an empty registry let somebody in")
 	}
 }

@@ -1,12 +1,16 @@
 package clients
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/internal/jwt"
 )
 
 // Method is how a client authenticates (RFC 7591 §2, token_endpoint_auth_method).
@@ -14,12 +18,16 @@ type Method string
 
 // The methods.
 const (
-	MethodBasic Method = "client_secret_basic"
-	MethodPost  Method = "client_secret_post"
+	MethodBasic         Method = "client_secret_basic"
+	MethodPost          Method = "client_secret_post"
+	MethodPrivateKeyJWT Method = "private_key_jwt"
+	MethodTLS           Method = "tls_client_auth"
+	// MethodNone is a public client's. None is served; a registered one is told so.
+	MethodNone Method = "none"
 )
 
-// Methods are all that are served here, as metadata announces them.
-func Methods() []Method { return []Method{MethodBasic, MethodPost} }
+// Methods are all by which a client can authenticate.
+func Methods() []Method { return []Method{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodTLS} }
 
 // Registration is one client and how it proves itself.
 type Registration struct {
@@ -27,18 +35,55 @@ type Registration struct {
 	Method Method
 	// SecretSHA256 are the hashes of the secrets in force: one, or two during a rotation.
 	SecretSHA256 [][sha256.Size]byte
+	// KeySet is the JWK set of a client that signs assertions; AudienceTokenEndpoint also takes those that are made for
+	// the token endpoint's URL.
+	KeySet                []byte
+	AudienceTokenEndpoint bool
+	// Name is what the certificate of a client says that authenticates by one.
+	Name CertificateName
+}
+
+// Config is what a Registry is made of. Without Issuer and Once no assertion is accepted, without Authorities no
+// certificate.
+type Config struct {
+	// Issuer is our own issuer identifier, and TokenEndpoint the token endpoint's URL, as clients name them.
+	Issuer, TokenEndpoint string
+	// Once marks assertions that were used; its span is AssertionSpan.
+	Once exchange.Once
+	// Authorities returns the CAs that client certificates are verified against, at each request.
+	Authorities func() *x509.CertPool
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
 }
 
 // Registry holds the clients in force.
 type Registry struct {
 	current atomic.Pointer[Snapshot]
-	// compare is subtle.ConstantTimeCompare unless a test counts its calls.
-	compare func(a, b []byte) int
+
+	issuer, tokenEndpoint string
+	once                  exchange.Once
+	authorities           func() *x509.CertPool
+	now                   func() time.Time
+	decoys                map[string]*jwt.Key
+
+	// compare is subtle.ConstantTimeCompare unless a test counts its calls; onVerify is nil unless a test counts those.
+	compare  func(a, b []byte) int
+	onVerify func()
 }
 
 // New makes a registry that knows nobody yet.
-func New() *Registry {
-	return &Registry{compare: subtle.ConstantTimeCompare}
+func New(c Config) (*Registry, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	decoys, err := newDecoys(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return &Registry{
+		issuer: c.Issuer, tokenEndpoint: c.TokenEndpoint, once: c.Once, authorities: c.Authorities, now: c.Now,
+		decoys: decoys, compare: subtle.ConstantTimeCompare,
+	}, nil
 }
 
 // Snapshot is a checked set of clients.
@@ -53,6 +98,10 @@ type entry struct {
 	client exchange.Client
 	method Method
 	hashes [2][sha256.Size]byte
+
+	keys                  []jwt.Key
+	audienceTokenEndpoint bool
+	name                  nameMatcher
 }
 
 // Prepare checks the clients that are to be in force. It changes nothing: all parts of a reload prepare before any of
@@ -76,21 +125,34 @@ func newEntry(r Registration) (*entry, error) {
 	if !isVSCHAR(r.Client.ID) {
 		return nil, fmt.Errorf("its id must be printable ASCII and not empty (RFC 6749 Appendix A.1)")
 	}
-	e := &entry{client: r.Client, method: r.Method}
+	e := &entry{client: r.Client, method: r.Method, audienceTokenEndpoint: r.AudienceTokenEndpoint}
+	var err error
 	switch r.Method {
 	case MethodBasic, MethodPost:
+		err = e.setHashes(r.SecretSHA256)
+	case MethodPrivateKeyJWT:
+		if e.keys, err = parseKeys(r.KeySet); err != nil {
+			err = fmt.Errorf("jwks_file: %w", err)
+		}
+	case MethodTLS:
+		e.name, err = newNameMatcher(r.Name)
+	case MethodNone:
 	default:
-		return nil, fmt.Errorf("auth_method %q is not known here; use one of %v", r.Method, Methods())
+		err = fmt.Errorf("auth_method %q is not known here; use one of %v", r.Method, Methods())
 	}
-	switch len(r.SecretSHA256) {
+	return e, err
+}
+
+func (e *entry) setHashes(secrets [][sha256.Size]byte) error {
+	switch len(secrets) {
 	case 1:
-		e.hashes = [2][sha256.Size]byte{r.SecretSHA256[0], r.SecretSHA256[0]}
+		e.hashes = [2][sha256.Size]byte{secrets[0], secrets[0]}
 	case 2:
-		e.hashes = [2][sha256.Size]byte(r.SecretSHA256)
+		e.hashes = [2][sha256.Size]byte(secrets)
 	default:
-		return nil, fmt.Errorf("it has %d secret hashes; it needs one, or two during a rotation", len(r.SecretSHA256))
+		return fmt.Errorf("it has %d secret hashes; it needs one, or two during a rotation", len(secrets))
 	}
-	return e, nil
+	return nil
 }
 
 // isVSCHAR checks the characters that RFC 6749 allows in a client identifier.

@@ -3,57 +3,68 @@ package fault
 import (
 	"net/http"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/lakegate/sts/exchange"
 )
 
-// CodeNotFound and ReasonNotFound answer a request for something that isn't here. The core has no word for it, since no
-// exchange ends so.
+// CodeNotFound, CodeUnknownMethod and ReasonNotFound answer a request for something that isn't here: a thing or a path,
+// and a gRPC method. The core has no word for them, since no exchange ends so.
 const (
-	CodeNotFound   exchange.Code   = "not_found"
-	ReasonNotFound exchange.Reason = "not_found"
+	CodeNotFound      exchange.Code   = "not_found"
+	CodeUnknownMethod exchange.Code   = "unknown_method"
+	ReasonNotFound    exchange.Reason = "not_found"
 )
 
-// Row is what a code is in the words of OAuth and HTTP.
+// Row is what a code is in the words of OAuth, HTTP and gRPC.
 type Row struct {
 	// OAuth is the error member of the answer (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5).
 	OAuth string
 	// Status is the HTTP status.
 	Status int
+	// GRPC is the gRPC status.
+	GRPC codes.Code
 }
 
 // internal is the row of every code that is not in the table.
-var internal = Row{"server_error", http.StatusInternalServerError}
+var internal = Row{"server_error", http.StatusInternalServerError, codes.Internal}
 
 // Lookup returns a code's row, and whether the table has one; a code without a row is internal.
 func Lookup(code exchange.Code) (Row, bool) {
 	switch code {
-	case exchange.CodeInvalidRequest, exchange.CodeNotGranted:
-		// A token or a wish that policy does not accept is an invalid request, not a denied access (RFC 8693 §2.2.2).
-		return Row{"invalid_request", http.StatusBadRequest}, true
+	case exchange.CodeInvalidRequest:
+		return Row{"invalid_request", http.StatusBadRequest, codes.InvalidArgument}, true
+	case exchange.CodeNotGranted:
+		// To OAuth, a wish that policy does not accept is an invalid request, not a denied access (RFC 8693 §2.2.2).
+		return Row{"invalid_request", http.StatusBadRequest, codes.PermissionDenied}, true
 	case exchange.CodeTooLarge:
-		return Row{"invalid_request", http.StatusRequestEntityTooLarge}, true
+		return Row{"invalid_request", http.StatusRequestEntityTooLarge, codes.InvalidArgument}, true
 	case exchange.CodeUnsupportedMediaType:
-		return Row{"invalid_request", http.StatusUnsupportedMediaType}, true
+		return Row{"invalid_request", http.StatusUnsupportedMediaType, codes.InvalidArgument}, true
 	case exchange.CodeUnsupportedGrantType:
-		return Row{"unsupported_grant_type", http.StatusBadRequest}, true
+		return Row{"unsupported_grant_type", http.StatusBadRequest, codes.InvalidArgument}, true
 	case exchange.CodeInvalidClient:
-		return Row{"invalid_client", http.StatusUnauthorized}, true
+		return Row{"invalid_client", http.StatusUnauthorized, codes.Unauthenticated}, true
 	case exchange.CodeUnauthorizedClient:
-		return Row{"unauthorized_client", http.StatusBadRequest}, true
+		return Row{"unauthorized_client", http.StatusBadRequest, codes.PermissionDenied}, true
 	case exchange.CodeInvalidTarget:
-		return Row{"invalid_target", http.StatusBadRequest}, true
+		return Row{"invalid_target", http.StatusBadRequest, codes.PermissionDenied}, true
 	case exchange.CodeInvalidScope:
-		return Row{"invalid_scope", http.StatusBadRequest}, true
+		return Row{"invalid_scope", http.StatusBadRequest, codes.InvalidArgument}, true
 	case exchange.CodeInvalidAuthorizationDetails:
-		return Row{"invalid_authorization_details", http.StatusBadRequest}, true
+		return Row{"invalid_authorization_details", http.StatusBadRequest, codes.InvalidArgument}, true
 	case exchange.CodeRateLimited:
-		return Row{"temporarily_unavailable", http.StatusTooManyRequests}, true
-	case exchange.CodeUnavailable, exchange.CodeDeadline:
-		return Row{"temporarily_unavailable", http.StatusServiceUnavailable}, true
+		return Row{"temporarily_unavailable", http.StatusTooManyRequests, codes.ResourceExhausted}, true
+	case exchange.CodeUnavailable:
+		return Row{"temporarily_unavailable", http.StatusServiceUnavailable, codes.Unavailable}, true
+	case exchange.CodeDeadline:
+		return Row{"temporarily_unavailable", http.StatusServiceUnavailable, codes.DeadlineExceeded}, true
 	case exchange.CodeUpstream:
-		return Row{"server_error", http.StatusBadGateway}, true
+		return Row{"server_error", http.StatusBadGateway, codes.FailedPrecondition}, true
 	case CodeNotFound:
-		return Row{"not_found", http.StatusNotFound}, true
+		return Row{"not_found", http.StatusNotFound, codes.NotFound}, true
+	case CodeUnknownMethod:
+		return Row{"not_found", http.StatusNotFound, codes.Unimplemented}, true
 	case exchange.CodeInternal:
 		return internal, true
 	default:

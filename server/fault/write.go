@@ -3,6 +3,7 @@ package fault
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -49,11 +50,11 @@ func Write(w http.ResponseWriter, err error) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	switch e.Code {
-	case exchange.CodeInvalidClient:
+	if e.Code == exchange.CodeInvalidClient {
 		h.Set("WWW-Authenticate", challenge)
-	case exchange.CodeRateLimited, exchange.CodeUnavailable, exchange.CodeDeadline:
-		h.Set("Retry-After", retryAfter(e.RetryAfter))
+	}
+	if seconds, wait := RetryAfter(e); wait {
+		h.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
 
 	var b bytes.Buffer
@@ -65,10 +66,15 @@ func Write(w http.ResponseWriter, err error) {
 	_, _ = w.Write(b.Bytes()) // the caller has gone: nobody to tell
 }
 
-// retryAfter is in whole seconds, rounded up, so that whoever keeps to it is not refused again for coming early.
-func retryAfter(wait time.Duration) string {
-	seconds := (wait + time.Second - 1) / time.Second
-	return strconv.FormatInt(int64(max(1, seconds)), 10)
+// RetryAfter is after how many seconds it may be asked again, where that can help. It is rounded up, so that whoever
+// keeps to it is not refused again for coming early.
+func RetryAfter(err *exchange.Error) (seconds int32, wait bool) {
+	switch err.Code {
+	case exchange.CodeRateLimited, exchange.CodeUnavailable, exchange.CodeDeadline:
+		up := (err.RetryAfter + time.Second - 1) / time.Second
+		return int32(min(max(1, up), math.MaxInt32)), true
+	}
+	return 0, false
 }
 
 // Description keeps to the characters that RFC 6749 §5.2 allows in an error_description: printable ASCII without the

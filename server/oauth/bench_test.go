@@ -46,7 +46,10 @@ func BenchmarkBareBytes(b *testing.B) {
 }
 
 func BenchmarkEndpoint(b *testing.B) {
-	registry := clients.New()
+	registry, err := clients.New(clients.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
 	snapshot, err := clients.Prepare([]clients.Registration{{
 		Client: exchange.Client{ID: "kong"}, Method: clients.MethodBasic, SecretSHA256: [][32]byte{sha256.Sum256([]byte(secret))},
 	}})

@@ -5,10 +5,8 @@
 //
 //	endpoint.go  the way of one request: framing, form, fosite, answer; first failure wins
 //	framing.go   what is wrong with a request before its body is looked at
-//	body.go      reading a body, bounded one by one and all together
 //	form.go      the strict form decoder: each byte once, each parameter once
 //	grant.go     what fosite calls: our client authentication and our grant
-//	source.go    who asks: the peer, and what a trusted client says of its own caller
 //	answer.go    the success body
 //	metadata.go  RFC 8414, OpenID discovery and the key set
 package oauth

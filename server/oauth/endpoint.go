@@ -15,6 +15,7 @@ import (
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
 	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // Entrance is this door's name in records and metrics.
@@ -29,7 +30,7 @@ type Exchanger interface {
 
 // Authenticator proves clients. Its error is an *exchange.Error.
 type Authenticator interface {
-	Authenticate(c clients.Credentials) (*exchange.Client, error)
+	Authenticate(ctx context.Context, c clients.Credentials) (*exchange.Client, error)
 }
 
 // Observer counts what was answered; err is nil where a token was.
@@ -37,21 +38,24 @@ type Observer interface {
 	Observe(err *exchange.Error, took time.Duration)
 }
 
-// Config is what an Endpoint is made of. All of it is needed.
+// Config is what an Endpoint is made of. All of it is needed, but for the proxies.
 type Config struct {
 	Exchanger Exchanger
 	Clients   Authenticator
-	Observer  Observer
-	Now       func() time.Time
+	// Proxies are those whose forwarded client certificates are believed.
+	Proxies  clients.Proxies
+	Observer Observer
+	Now      func() time.Time
 }
 
 // Endpoint is the token endpoint.
 type Endpoint struct {
 	exchanger Exchanger
 	clients   Authenticator
+	proxies   clients.Proxies
 	observer  Observer
 	now       func() time.Time
-	bodies    *bodies
+	bodies    *inbound.Bodies
 	provider  fosite.OAuth2Provider
 	parsed    url.Values      // see parsed
 	noFiles   *multipart.Form // empty, shared like parsed
@@ -70,8 +74,8 @@ func New(c Config) (*Endpoint, error) {
 		}
 	}
 	return &Endpoint{
-		exchanger: c.Exchanger, clients: c.Clients, observer: c.Observer, now: c.Now,
-		bodies:   newBodies(),
+		exchanger: c.Exchanger, clients: c.Clients, proxies: c.Proxies, observer: c.Observer, now: c.Now,
+		bodies:   inbound.NewBodies(),
 		provider: newProvider(c.Exchanger, c.Clients), parsed: parsed(), noFiles: new(multipart.Form),
 	}, nil
 }
@@ -96,7 +100,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 	if err := checkFraming(w, r); err != nil {
 		return exchange.Answer{}, e.refuse(r, err)
 	}
-	body, release, err := e.bodies.read(w, r)
+	body, release, err := e.bodies.Read(w, r, inbound.MaxBody)
 	if err != nil {
 		return exchange.Answer{}, e.refuse(r, err)
 	}
@@ -106,6 +110,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 		return exchange.Answer{}, e.refuse(r, err)
 	}
 	form.credentials.Authorization = exchange.Secret(r.Header.Get("Authorization"))
+	inbound.Certify(&form.credentials, r, e.proxies)
 
 	s := &session{request: r, form: form}
 	if err := e.walk(s); err != nil {
@@ -121,7 +126,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 
 // refuse records a failure from before the client was known.
 func (e *Endpoint) refuse(r *http.Request, err *exchange.Error) *exchange.Error {
-	return e.exchanger.RefuseUnknown(exchange.Failure{Entrance: Entrance, Source: exchange.Source{Peer: Peer(r)}, Err: err})
+	return e.exchanger.RefuseUnknown(exchange.Failure{Entrance: Entrance, Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err})
 }
 
 // describe tells the span of a sampled request how it went. The reason is ours; the error's text may be foreign.

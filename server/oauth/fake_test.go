@@ -79,7 +79,10 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	registry := clients.New()
+	registry, err := clients.New(clients.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	snapshot, err := clients.Prepare([]clients.Registration{
 		{Client: exchange.Client{ID: "kong", Grants: []string{exchange.GrantTypeTokenExchange}, ForwardsSource: true},
 			Method: clients.MethodBasic, SecretSHA256: [][32]byte{sha256.Sum256([]byte(secret))}},

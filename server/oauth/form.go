@@ -8,6 +8,7 @@ import (
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // maxParameters bounds how many parameters a request may have; we know fifteen.
@@ -28,12 +29,12 @@ func decode(body string) (*form, *exchange.Error) {
 	repeated := ""
 	for count := 0; body != ""; count++ {
 		if count == maxParameters {
-			return nil, malformed("there are more than %d parameters", maxParameters)
+			return nil, inbound.Malformed("there are more than %d parameters", maxParameters)
 		}
 		var name, value string
 		var err error
 		if name, value, body, err = cutParameter(body); err != nil {
-			return nil, malformed("the body is not well-formed %s; percent-encode names and values", formType)
+			return nil, inbound.Malformed("the body is not well-formed %s; percent-encode names and values", formType)
 		}
 		switch once := f.set(name, value); {
 		case !once:
@@ -52,14 +53,14 @@ func decode(body string) (*form, *exchange.Error) {
 func (f *form) check(repeated string) *exchange.Error {
 	switch {
 	case repeated == "grant_type":
-		return malformed("grant_type is repeated; send it once")
+		return inbound.Malformed("grant_type is repeated; send it once")
 	case f.params.GrantType == "":
-		return malformed("grant_type is missing; send %s", exchange.GrantTypeTokenExchange)
+		return inbound.Malformed("grant_type is missing; send %s", exchange.GrantTypeTokenExchange)
 	case f.params.GrantType != exchange.GrantTypeTokenExchange:
 		return exchange.Refuse(exchange.CodeUnsupportedGrantType, exchange.ReasonGrantTypeUnsupported,
 			"that grant_type is not supported; use %s, letter for letter", exchange.GrantTypeTokenExchange)
 	case repeated != "":
-		return malformed("%s is repeated; send it once", repeated)
+		return inbound.Malformed("%s is repeated; send it once", repeated)
 	}
 	return nil
 }

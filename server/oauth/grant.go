@@ -10,6 +10,7 @@ import (
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // tokenType is what every token of ours is used as (RFC 6750).
@@ -67,7 +68,7 @@ func parsed() url.Values { return url.Values{"grant_type": {exchange.GrantTypeTo
 func authenticate(authenticator Authenticator) fosite.ClientAuthenticationStrategy {
 	return func(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
 		s := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester).GetSession().(*session)
-		c, err := authenticator.Authenticate(s.form.credentials)
+		c, err := authenticator.Authenticate(s.request.Context(), s.form.credentials)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +109,7 @@ func (g grant) HandleTokenEndpointRequest(_ context.Context, r fosite.AccessRequ
 	s.answer, err = g.exchanger.Exchange(s.request.Context(), &exchange.Call{
 		Entrance: Entrance,
 		Client:   c.Client,
-		Source:   source(s.request, c.Client),
+		Source:   inbound.Source(inbound.Peer(s.request), c.Client, s.request.Header.Values),
 		Params:   s.form.params,
 	})
 	return err

@@ -12,6 +12,7 @@ import (
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
 	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // TokenPath is where the token endpoint stands, below the issuer.
@@ -29,13 +30,15 @@ const (
 	jwksAge     = 5 * time.Minute
 )
 
-// MetadataConfig is what the documents are made of. All of it is needed.
+// MetadataConfig is what the documents are made of. All of it is needed, but for the methods.
 type MetadataConfig struct {
 	// Issuer is our own issuer identifier (RFC 8414), FederationIssuer the one that Databricks knows; mostly the same.
 	Issuer           string
 	FederationIssuer string
 	// JWKS returns the key set of the federation issuer, as JSON.
 	JWKS func() []byte
+	// AuthMethods are how clients can authenticate; nil means all of [clients.Methods].
+	AuthMethods []clients.Method
 	// Refuse records a failure and returns it with the id of its record.
 	Refuse func(f exchange.Failure) *exchange.Error
 }
@@ -49,6 +52,7 @@ type serverMetadata struct {
 	ResponseTypes []string         `json:"response_types_supported"`
 	GrantTypes    []string         `json:"grant_types_supported"`
 	AuthMethods   []clients.Method `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgs      []string         `json:"token_endpoint_auth_signing_alg_values_supported"`
 	DetailTypes   []string         `json:"authorization_details_types_supported"`
 	Documentation string           `json:"service_documentation"`
 }
@@ -66,6 +70,9 @@ type discovery struct {
 // (RFC 8414 §3.1 puts the well-known part in front of it, OpenID behind it), and without, for a proxy that takes the
 // path off.
 func Metadata(c MetadataConfig) (map[string]http.Handler, error) {
+	if c.AuthMethods == nil {
+		c.AuthMethods = clients.Methods()
+	}
 	own, err := parseIssuer(c.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
@@ -76,11 +83,12 @@ func Metadata(c MetadataConfig) (map[string]http.Handler, error) {
 	}
 	server := document{body: constant(serverMetadata{
 		Issuer:        c.Issuer,
-		TokenEndpoint: own.base + TokenPath,
+		TokenEndpoint: own.tokenEndpoint(),
 		JWKSURI:       own.base + jwksPath,
 		ResponseTypes: []string{},
 		GrantTypes:    []string{exchange.GrantTypeTokenExchange},
-		AuthMethods:   clients.Methods(),
+		AuthMethods:   c.AuthMethods,
+		AuthAlgs:      clients.AssertionAlgorithms(),
 		DetailTypes:   []string{exchange.DetailTypeWorkspacePermission},
 		Documentation: "https://github.com/lakegate/sts",
 	}), age: metadataAge, refuse: c.Refuse}
@@ -110,10 +118,18 @@ func TokenPaths(issuer string) ([]string, error) {
 	return []string{TokenPath, i.path + TokenPath}, nil
 }
 
+// TokenEndpoint is the URL of the token endpoint of an issuer.
+func TokenEndpoint(issuer string) (string, error) {
+	i, err := parseIssuer(issuer)
+	return i.tokenEndpoint(), err
+}
+
 type issuer struct {
 	base string // the URL without a trailing slash
 	path string // its path, likewise; mostly ""
 }
+
+func (i issuer) tokenEndpoint() string { return i.base + TokenPath }
 
 func parseIssuer(text string) (issuer, error) {
 	u, err := url.Parse(text)
@@ -142,7 +158,7 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		err := exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this document is read by GET")
-		fault.Write(w, d.refuse(exchange.Failure{Entrance: "metadata", Source: exchange.Source{Peer: Peer(r)}, Err: err}))
+		fault.Write(w, d.refuse(exchange.Failure{Entrance: "metadata", Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err}))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

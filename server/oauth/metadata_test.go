@@ -49,11 +49,12 @@ func TestServerMetadata(t *testing.T) {
 			}
 			want := map[string]any{
 				"issuer": issuer, "token_endpoint": base + "/oauth2/token", "jwks_uri": base + "/.well-known/jwks.json",
-				"response_types_supported":              []any{},
-				"grant_types_supported":                 []any{exchange.GrantTypeTokenExchange},
-				"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post"},
-				"authorization_details_types_supported": []any{"workspace_permission"},
-				"service_documentation":                 "https://github.com/lakegate/sts",
+				"response_types_supported":                         []any{},
+				"grant_types_supported":                            []any{exchange.GrantTypeTokenExchange},
+				"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
+				"token_endpoint_auth_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"},
+				"authorization_details_types_supported":            []any{"workspace_permission"},
+				"service_documentation":                            "https://github.com/lakegate/sts",
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/internal/emulator/idp"
 )
@@ -30,9 +32,12 @@ type request struct {
 
 // answer is what came back, in the same words.
 type answer struct {
-	Status int // HTTP's; other entrances translate
-	Header http.Header
-	Body   []byte
+	Status int         // HTTP's; gRPC's is translated
+	Header http.Header // nil for gRPC
+	// Code and RetryAfter are gRPC's.
+	Code       codes.Code    `json:"-"`
+	RetryAfter time.Duration `json:"-"`
+	Body       []byte
 
 	AccessToken     string `json:"access_token"`
 	IssuedTokenType string `json:"issued_token_type"`
@@ -55,7 +60,7 @@ type entrance struct {
 }
 
 // entrances are all doors through which a token request can go.
-var entrances = []entrance{{name: "form", ask: askForm}}
+var entrances = []entrance{{name: "form", ask: askForm}, {name: "grpc", ask: askGRPC}, {name: "json", ask: askJSON}}
 
 // b0 is the baseline request of the conformance rows: alice, of data-eng, asks through kong for workspace prod.
 func b0(w *world) request {

@@ -32,5 +32,6 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
 		return 1
 	}
+	defer postgres.Close()
 	return m.Run()
 }

@@ -20,6 +20,7 @@ const patience = 30 * time.Second
 type process struct {
 	cmd   *exec.Cmd
 	http  string // "127.0.0.1:port"
+	grpc  string // likewise
 	admin string
 	done  chan struct{} // closed when it has ended and its log is whole
 
@@ -71,9 +72,9 @@ func launchCommand(t *testing.T, cmd *exec.Cmd, dir, clockFile string) (*process
 			p.mu.Lock()
 			p.log.Write(line)
 			p.mu.Unlock()
-			var said struct{ Msg, HTTP, Admin string }
+			var said struct{ Msg, HTTP, GRPC, Admin string }
 			if !announced && json.Unmarshal(line, &said) == nil && said.Msg == "listening" {
-				p.http, p.admin = said.HTTP, said.Admin
+				p.http, p.grpc, p.admin = said.HTTP, said.GRPC, said.Admin
 				announced = true
 				close(listening)
 			}

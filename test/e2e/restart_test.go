@@ -15,7 +15,11 @@ import (
 // broken file, it serves the last one that it accepted, and says so.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	onEach(t, restart)
+}
+
+func restart(t *testing.T, change ...func(*world, *setup)) {
+	w := newWorld(t, change...)
 	keys := w.JWKS()
 	first := w.Ask()
 	mustGrant(t, first, tenMinutes)
@@ -83,7 +87,11 @@ func TestFirstStartWithABrokenPolicy(t *testing.T) {
 // TestABrokenPolicyNeverReplacesAGoodOne is the same while it runs.
 func TestABrokenPolicyNeverReplacesAGoodOne(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	onEach(t, aBrokenPolicyNeverReplacesAGoodOne)
+}
+
+func aBrokenPolicyNeverReplacesAGoodOne(t *testing.T, change ...func(*world, *setup)) {
+	w := newWorld(t, change...)
 	mustGrant(t, w.Ask(), tenMinutes)
 	w.WriteFile("policy.yaml", "version: 1\nrulez: []\n")
 	w.Eventually("the broken file is noticed", func() bool { return w.Ready().Status == "degraded" })
@@ -143,7 +151,11 @@ func (w *world) JWKS() string {
 // TestReloadUnderLoad adds a client and rotates another's secret while requests go on: none fails.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	onEach(t, reloadUnderLoad)
+}
+
+func reloadUnderLoad(t *testing.T, change ...func(*world, *setup)) {
+	w := newWorld(t, change...)
 	ada := w.lasting("ada", "data-eng")
 	mustGrant(t, w.Ask(token(ada)), tenMinutes)
 	late, rotated := w.client("late", nil), newSecret(t)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lakegate/sts/exchange"
 )
@@ -29,6 +30,12 @@ type row struct {
 // formOnly marks rows about the framing of a form.
 var formOnly = []string{"form"}
 
+// of is a row of these entrances alone.
+func of(only []string, r row) row {
+	r.only = only
+	return r
+}
+
 // change is a baseline request, changed.
 func change(f ...func(*request)) func(*world) request {
 	return func(w *world) request {
@@ -52,21 +59,26 @@ func subject(claims map[string]any, f ...func(*request)) func(*world) request {
 	}
 }
 
-// runRows runs each row through each entrance, and holds what every answer must be, whatever the row.
+// runRows runs each row through each entrance, and holds what every answer must be, whatever the row, and that all
+// entrances left the same record.
 func runRows(t *testing.T, w *world, rows []row) {
-	for _, e := range entrances {
+	p := parity{}
+	for i, e := range entrances {
+		// The bad tokens of the entrance before are forgotten after a minute, or this one would be limited for them.
+		w.Move(time.Duration(i) * 61 * time.Second)
 		t.Run(e.name, func(t *testing.T) {
 			for _, r := range rows {
 				if r.only != nil && !slices.Contains(r.only, e.name) {
 					continue
 				}
-				t.Run(r.id, func(t *testing.T) { runRow(t, w, e, r) })
+				t.Run(r.id, func(t *testing.T) { p.add(r.id, e.name, runRow(t, w, e, r)) })
 			}
 		})
 	}
+	p.hold(t, w)
 }
 
-func runRow(t *testing.T, w *world, e entrance, r row) {
+func runRow(t *testing.T, w *world, e entrance, r row) answer {
 	ask := b0
 	if r.ask != nil {
 		ask = r.ask
@@ -86,14 +98,17 @@ func runRow(t *testing.T, w *world, e entrance, r row) {
 	if r.check != nil {
 		r.check(t, w, a)
 	}
+	return a
 }
 
 // holdAlways is what rows A01 to A03, D08, D09, I02 and I03 ask of every answer.
 func holdAlways(t *testing.T, w *world, req request, a answer) {
 	t.Helper()
-	for name, want := range map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"} {
-		if got := a.Header.Get(name); got != want {
-			t.Errorf("%s is %q, want %q", name, got, want)
+	if a.Header != nil {
+		for name, want := range map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"} {
+			if got := a.Header.Get(name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
 		}
 	}
 	if a.DecisionID == "" {

@@ -190,7 +190,7 @@ func TestRowsK01(t *testing.T) {
 		t.Errorf("grant types: %v", server)
 	}
 	methods := strs(server, "token_endpoint_auth_methods_supported")
-	if slices.Sort(methods); !slices.Equal(methods, []string{"client_secret_basic", "client_secret_post"}) {
+	if slices.Sort(methods); !slices.Equal(methods, []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}) {
 		t.Errorf("authentication methods: %v", methods)
 	}
 	provider := get("/.well-known/openid-configuration")

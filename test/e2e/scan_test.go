@@ -105,6 +105,14 @@ type collected struct {
 	mu     sync.Mutex
 	errors strings.Builder
 	traces strings.Builder
+	// secrets are those that the test made itself and sent.
+	secrets []string
+}
+
+func (c *collected) addSecret(secret string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.secrets = append(c.secrets, secret)
 }
 
 func (c *collected) addError(a answer) {
@@ -142,6 +150,7 @@ func (w *world) scan() {
 	}
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()
+	secrets = append(secrets, w.said.secrets...)
 	holdsNoSecret(w.t, sources{
 		log: w.sts.Log(), audit: audit.String(), metrics: w.lastMetrics,
 		traces: w.said.traces.String(), errors: w.said.errors.String(),

@@ -161,7 +161,7 @@ func (w *world) usualConfig() object {
 	}
 	return object{
 		"issuer": stsIssuer,
-		"listen": object{"http": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+		"listen": object{"http": "127.0.0.1:0", "grpc": "127.0.0.1:0", "admin": "127.0.0.1:0"},
 		"identity_providers": object{
 			"okta":   provider("okta", object{"groups_claim": "groups"}),
 			"strict": provider("strict", object{"require_typ": "at+jwt", "algorithms": list{"ES256"}}),

@@ -25,7 +25,7 @@ var core = []string{
 }
 
 // all is for what only proves or shows the rest, and is never linked into it.
-var all = append([]string{"cmd/sts", "internal/emulator"}, core...)
+var all = append([]string{"cmd/sts", "internal/emulator", "internal/testservice"}, core...)
 
 // table is the import table. Imports run toward exchange, and an adapter never knows its sibling; so a new row, or a
 // longer one, is a decision, and comes with an ADR.
@@ -47,6 +47,7 @@ var table = []row{
 	{"internal/outbound", nothing},
 	{"internal/strictyaml", nothing},
 	{"internal/emulator", core},
+	{"internal/testservice", nothing},
 	{"cmd/sts-dev", all},
 	{"deploy", all},
 	{"bench", all},
@@ -55,8 +56,8 @@ var table = []row{
 	{"scripts", nothing},
 }
 
-// inTests is what any package's tests may import beside its row: fakes that speak the wire.
-var inTests = []string{"internal/emulator"}
+// inTests is what any package's tests may import beside its row: fakes that speak the wire, and real services.
+var inTests = []string{"internal/emulator", "internal/testservice"}
 
 // owner says which packages alone may import a foreign one, its subpackages included.
 type owner struct {
@@ -83,6 +84,7 @@ var shunned = []struct {
 // strangers are packages that the program never links, and why.
 var strangers = map[string]string{
 	module + "internal/emulator":      "emulators are for the demo and the tests",
+	module + "internal/testservice":   "it starts services for the tests",
 	module + "cmd/sts-dev":            "so is their program",
 	"net/http/httptest":               "it is for tests",
 	"github.com/golang/mock":          "it is for tests",

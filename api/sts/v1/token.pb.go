@@ -60,8 +60,10 @@ type ExchangeRequest struct {
 	// What client_assertion is: urn:ietf:params:oauth:client-assertion-type:jwt-bearer; required with it
 	// (RFC 7521 §4.2, RFC 7523 §2.2).
 	ClientAssertionType string `protobuf:"bytes,12,opt,name=client_assertion_type,json=clientAssertionType,proto3" json:"client_assertion_type,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The client that asks; needed where it authenticates by its certificate (RFC 8705 §2), else it may be left out.
+	ClientId      string `protobuf:"bytes,13,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExchangeRequest) Reset() {
@@ -178,6 +180,13 @@ func (x *ExchangeRequest) GetClientAssertionType() string {
 	return ""
 }
 
+func (x *ExchangeRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
 // ExchangeResponse is a successful token response (RFC 8693 §2.2.1).
 type ExchangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -278,11 +287,308 @@ func (x *ExchangeResponse) GetDecisionId() string {
 	return ""
 }
 
+// BatchExchangeRequest is many requests of one client.
+type BatchExchangeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The requests, 1 to 1,000. The client authenticates once, by the fields below: those of a request must be unset.
+	Requests []*ExchangeRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// As in ExchangeRequest.
+	ClientAssertion string `protobuf:"bytes,2,opt,name=client_assertion,json=clientAssertion,proto3" json:"client_assertion,omitempty"`
+	// As in ExchangeRequest.
+	ClientAssertionType string `protobuf:"bytes,3,opt,name=client_assertion_type,json=clientAssertionType,proto3" json:"client_assertion_type,omitempty"`
+	// As in ExchangeRequest.
+	ClientId      string `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchExchangeRequest) Reset() {
+	*x = BatchExchangeRequest{}
+	mi := &file_sts_v1_token_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchExchangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchExchangeRequest) ProtoMessage() {}
+
+func (x *BatchExchangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchExchangeRequest.ProtoReflect.Descriptor instead.
+func (*BatchExchangeRequest) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BatchExchangeRequest) GetRequests() []*ExchangeRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchExchangeRequest) GetClientAssertion() string {
+	if x != nil {
+		return x.ClientAssertion
+	}
+	return ""
+}
+
+func (x *BatchExchangeRequest) GetClientAssertionType() string {
+	if x != nil {
+		return x.ClientAssertionType
+	}
+	return ""
+}
+
+func (x *BatchExchangeRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// BatchExchangeResponse has one result for each request, in the same order.
+type BatchExchangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results, as many as there were requests.
+	Results       []*BatchExchangeResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchExchangeResponse) Reset() {
+	*x = BatchExchangeResponse{}
+	mi := &file_sts_v1_token_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchExchangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchExchangeResponse) ProtoMessage() {}
+
+func (x *BatchExchangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchExchangeResponse.ProtoReflect.Descriptor instead.
+func (*BatchExchangeResponse) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BatchExchangeResponse) GetResults() []*BatchExchangeResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// BatchExchangeResult is how one request of a batch ended.
+type BatchExchangeResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one of them is set.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*BatchExchangeResult_Response
+	//	*BatchExchangeResult_Error
+	Outcome       isBatchExchangeResult_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchExchangeResult) Reset() {
+	*x = BatchExchangeResult{}
+	mi := &file_sts_v1_token_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchExchangeResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchExchangeResult) ProtoMessage() {}
+
+func (x *BatchExchangeResult) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchExchangeResult.ProtoReflect.Descriptor instead.
+func (*BatchExchangeResult) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BatchExchangeResult) GetOutcome() isBatchExchangeResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *BatchExchangeResult) GetResponse() *ExchangeResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchExchangeResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *BatchExchangeResult) GetError() *ExchangeError {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchExchangeResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isBatchExchangeResult_Outcome interface {
+	isBatchExchangeResult_Outcome()
+}
+
+type BatchExchangeResult_Response struct {
+	// What was granted.
+	Response *ExchangeResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type BatchExchangeResult_Error struct {
+	// Why nothing was.
+	Error *ExchangeError `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*BatchExchangeResult_Response) isBatchExchangeResult_Outcome() {}
+
+func (*BatchExchangeResult_Error) isBatchExchangeResult_Outcome() {}
+
+// ExchangeError is an error answer (RFC 6749 §5.2, RFC 8693 §2.2.2).
+type ExchangeError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The OAuth error code.
+	Error string `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	// What happened and what to mend, for people.
+	ErrorDescription string `protobuf:"bytes,2,opt,name=error_description,json=errorDescription,proto3" json:"error_description,omitempty"`
+	// From the closed list of reasons; programs may switch on it.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Names the record of this failure.
+	DecisionId string `protobuf:"bytes,4,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	// Where the reason is explained.
+	ErrorUri string `protobuf:"bytes,5,opt,name=error_uri,json=errorUri,proto3" json:"error_uri,omitempty"`
+	// How long to wait before asking again, in seconds; unset where asking again would not help.
+	RetryAfterSeconds *int32 `protobuf:"varint,6,opt,name=retry_after_seconds,json=retryAfterSeconds,proto3,oneof" json:"retry_after_seconds,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ExchangeError) Reset() {
+	*x = ExchangeError{}
+	mi := &file_sts_v1_token_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeError) ProtoMessage() {}
+
+func (x *ExchangeError) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeError.ProtoReflect.Descriptor instead.
+func (*ExchangeError) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ExchangeError) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ExchangeError) GetErrorDescription() string {
+	if x != nil {
+		return x.ErrorDescription
+	}
+	return ""
+}
+
+func (x *ExchangeError) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExchangeError) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+func (x *ExchangeError) GetErrorUri() string {
+	if x != nil {
+		return x.ErrorUri
+	}
+	return ""
+}
+
+func (x *ExchangeError) GetRetryAfterSeconds() int32 {
+	if x != nil && x.RetryAfterSeconds != nil {
+		return *x.RetryAfterSeconds
+	}
+	return 0
+}
+
 var File_sts_v1_token_proto protoreflect.FileDescriptor
 
 const file_sts_v1_token_proto_rawDesc = "" +
 	"\n" +
-	"\x12sts/v1/token.proto\x12\x06sts.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xd0\x04\n" +
+	"\x12sts/v1/token.proto\x12\x06sts.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xed\x04\n" +
 	"\x0fExchangeRequest\x12(\n" +
 	"\rsubject_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\fsubjectToken\x12,\n" +
 	"\x12subject_token_type\x18\x02 \x01(\tR\x10subjectTokenType\x12$\n" +
@@ -297,7 +603,8 @@ const file_sts_v1_token_proto_rawDesc = "" +
 	"\x15authorization_details\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.ListValueR\x14authorizationDetails\x12.\n" +
 	"\x10client_assertion\x18\v \x01(\tB\x03\x80\x01\x01R\x0fclientAssertion\x122\n" +
-	"\x15client_assertion_type\x18\f \x01(\tR\x13clientAssertionTypeB\x1d\n" +
+	"\x15client_assertion_type\x18\f \x01(\tR\x13clientAssertionType\x12\x1b\n" +
+	"\tclient_id\x18\r \x01(\tR\bclientIdB\x1d\n" +
 	"\x1b_requested_lifetime_seconds\"\xac\x02\n" +
 	"\x10ExchangeResponse\x12&\n" +
 	"\faccess_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\vaccessToken\x12*\n" +
@@ -309,9 +616,30 @@ const file_sts_v1_token_proto_rawDesc = "" +
 	"\x05scope\x18\x05 \x01(\tR\x05scope\x12O\n" +
 	"\x15authorization_details\x18\x06 \x01(\v2\x1a.google.protobuf.ListValueR\x14authorizationDetails\x12\x1f\n" +
 	"\vdecision_id\x18\a \x01(\tR\n" +
-	"decisionId2M\n" +
+	"decisionId\"\xcc\x01\n" +
+	"\x14BatchExchangeRequest\x123\n" +
+	"\brequests\x18\x01 \x03(\v2\x17.sts.v1.ExchangeRequestR\brequests\x12.\n" +
+	"\x10client_assertion\x18\x02 \x01(\tB\x03\x80\x01\x01R\x0fclientAssertion\x122\n" +
+	"\x15client_assertion_type\x18\x03 \x01(\tR\x13clientAssertionType\x12\x1b\n" +
+	"\tclient_id\x18\x04 \x01(\tR\bclientId\"N\n" +
+	"\x15BatchExchangeResponse\x125\n" +
+	"\aresults\x18\x01 \x03(\v2\x1b.sts.v1.BatchExchangeResultR\aresults\"\x87\x01\n" +
+	"\x13BatchExchangeResult\x126\n" +
+	"\bresponse\x18\x01 \x01(\v2\x18.sts.v1.ExchangeResponseH\x00R\bresponse\x12-\n" +
+	"\x05error\x18\x02 \x01(\v2\x15.sts.v1.ExchangeErrorH\x00R\x05errorB\t\n" +
+	"\aoutcome\"\xf5\x01\n" +
+	"\rExchangeError\x12\x14\n" +
+	"\x05error\x18\x01 \x01(\tR\x05error\x12+\n" +
+	"\x11error_description\x18\x02 \x01(\tR\x10errorDescription\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vdecision_id\x18\x04 \x01(\tR\n" +
+	"decisionId\x12\x1b\n" +
+	"\terror_uri\x18\x05 \x01(\tR\berrorUri\x123\n" +
+	"\x13retry_after_seconds\x18\x06 \x01(\x05H\x00R\x11retryAfterSeconds\x88\x01\x01B\x16\n" +
+	"\x14_retry_after_seconds2\x9b\x01\n" +
 	"\fTokenService\x12=\n" +
-	"\bExchange\x12\x17.sts.v1.ExchangeRequest\x1a\x18.sts.v1.ExchangeResponseB*Z(github.com/lakegate/sts/api/sts/v1;stsv1b\x06proto3"
+	"\bExchange\x12\x17.sts.v1.ExchangeRequest\x1a\x18.sts.v1.ExchangeResponse\x12L\n" +
+	"\rBatchExchange\x12\x1c.sts.v1.BatchExchangeRequest\x1a\x1d.sts.v1.BatchExchangeResponseB*Z(github.com/lakegate/sts/api/sts/v1;stsv1b\x06proto3"
 
 var (
 	file_sts_v1_token_proto_rawDescOnce sync.Once
@@ -325,22 +653,32 @@ func file_sts_v1_token_proto_rawDescGZIP() []byte {
 	return file_sts_v1_token_proto_rawDescData
 }
 
-var file_sts_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_sts_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_sts_v1_token_proto_goTypes = []any{
-	(*ExchangeRequest)(nil),    // 0: sts.v1.ExchangeRequest
-	(*ExchangeResponse)(nil),   // 1: sts.v1.ExchangeResponse
-	(*structpb.ListValue)(nil), // 2: google.protobuf.ListValue
+	(*ExchangeRequest)(nil),       // 0: sts.v1.ExchangeRequest
+	(*ExchangeResponse)(nil),      // 1: sts.v1.ExchangeResponse
+	(*BatchExchangeRequest)(nil),  // 2: sts.v1.BatchExchangeRequest
+	(*BatchExchangeResponse)(nil), // 3: sts.v1.BatchExchangeResponse
+	(*BatchExchangeResult)(nil),   // 4: sts.v1.BatchExchangeResult
+	(*ExchangeError)(nil),         // 5: sts.v1.ExchangeError
+	(*structpb.ListValue)(nil),    // 6: google.protobuf.ListValue
 }
 var file_sts_v1_token_proto_depIdxs = []int32{
-	2, // 0: sts.v1.ExchangeRequest.authorization_details:type_name -> google.protobuf.ListValue
-	2, // 1: sts.v1.ExchangeResponse.authorization_details:type_name -> google.protobuf.ListValue
-	0, // 2: sts.v1.TokenService.Exchange:input_type -> sts.v1.ExchangeRequest
-	1, // 3: sts.v1.TokenService.Exchange:output_type -> sts.v1.ExchangeResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	6, // 0: sts.v1.ExchangeRequest.authorization_details:type_name -> google.protobuf.ListValue
+	6, // 1: sts.v1.ExchangeResponse.authorization_details:type_name -> google.protobuf.ListValue
+	0, // 2: sts.v1.BatchExchangeRequest.requests:type_name -> sts.v1.ExchangeRequest
+	4, // 3: sts.v1.BatchExchangeResponse.results:type_name -> sts.v1.BatchExchangeResult
+	1, // 4: sts.v1.BatchExchangeResult.response:type_name -> sts.v1.ExchangeResponse
+	5, // 5: sts.v1.BatchExchangeResult.error:type_name -> sts.v1.ExchangeError
+	0, // 6: sts.v1.TokenService.Exchange:input_type -> sts.v1.ExchangeRequest
+	2, // 7: sts.v1.TokenService.BatchExchange:input_type -> sts.v1.BatchExchangeRequest
+	1, // 8: sts.v1.TokenService.Exchange:output_type -> sts.v1.ExchangeResponse
+	3, // 9: sts.v1.TokenService.BatchExchange:output_type -> sts.v1.BatchExchangeResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_sts_v1_token_proto_init() }
@@ -349,13 +687,18 @@ func file_sts_v1_token_proto_init() {
 		return
 	}
 	file_sts_v1_token_proto_msgTypes[0].OneofWrappers = []any{}
+	file_sts_v1_token_proto_msgTypes[4].OneofWrappers = []any{
+		(*BatchExchangeResult_Response)(nil),
+		(*BatchExchangeResult_Error)(nil),
+	}
+	file_sts_v1_token_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sts_v1_token_proto_rawDesc), len(file_sts_v1_token_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,7 +23,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TokenService_Exchange_FullMethodName = "/sts.v1.TokenService/Exchange"
+	TokenService_Exchange_FullMethodName      = "/sts.v1.TokenService/Exchange"
+	TokenService_BatchExchange_FullMethodName = "/sts.v1.TokenService/BatchExchange"
 )
 
 // TokenServiceClient is the client API for TokenService service.
@@ -40,6 +41,9 @@ type TokenServiceClient interface {
 	// the metadata "error" (the OAuth error code) and "decision_id". RESOURCE_EXHAUSTED and UNAVAILABLE carry
 	// google.rpc.RetryInfo.
 	Exchange(ctx context.Context, in *ExchangeRequest, opts ...grpc.CallOption) (*ExchangeResponse, error)
+	// BatchExchange does up to 1,000 exchanges for one client, each as if it had been asked alone: each is limited,
+	// decided and recorded by itself. The call fails only where the client or the batch itself is refused.
+	BatchExchange(ctx context.Context, in *BatchExchangeRequest, opts ...grpc.CallOption) (*BatchExchangeResponse, error)
 }
 
 type tokenServiceClient struct {
@@ -60,6 +64,16 @@ func (c *tokenServiceClient) Exchange(ctx context.Context, in *ExchangeRequest, 
 	return out, nil
 }
 
+func (c *tokenServiceClient) BatchExchange(ctx context.Context, in *BatchExchangeRequest, opts ...grpc.CallOption) (*BatchExchangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchExchangeResponse)
+	err := c.cc.Invoke(ctx, TokenService_BatchExchange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TokenServiceServer is the server API for TokenService service.
 // All implementations must embed UnimplementedTokenServiceServer
 // for forward compatibility.
@@ -74,6 +88,9 @@ type TokenServiceServer interface {
 	// the metadata "error" (the OAuth error code) and "decision_id". RESOURCE_EXHAUSTED and UNAVAILABLE carry
 	// google.rpc.RetryInfo.
 	Exchange(context.Context, *ExchangeRequest) (*ExchangeResponse, error)
+	// BatchExchange does up to 1,000 exchanges for one client, each as if it had been asked alone: each is limited,
+	// decided and recorded by itself. The call fails only where the client or the batch itself is refused.
+	BatchExchange(context.Context, *BatchExchangeRequest) (*BatchExchangeResponse, error)
 	mustEmbedUnimplementedTokenServiceServer()
 }
 
@@ -86,6 +103,9 @@ type UnimplementedTokenServiceServer struct{}
 
 func (UnimplementedTokenServiceServer) Exchange(context.Context, *ExchangeRequest) (*ExchangeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Exchange not implemented")
+}
+func (UnimplementedTokenServiceServer) BatchExchange(context.Context, *BatchExchangeRequest) (*BatchExchangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchExchange not implemented")
 }
 func (UnimplementedTokenServiceServer) mustEmbedUnimplementedTokenServiceServer() {}
 func (UnimplementedTokenServiceServer) testEmbeddedByValue()                      {}
@@ -126,6 +146,24 @@ func _TokenService_Exchange_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TokenService_BatchExchange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchExchangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TokenServiceServer).BatchExchange(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TokenService_BatchExchange_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TokenServiceServer).BatchExchange(ctx, req.(*BatchExchangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TokenService_ServiceDesc is the grpc.ServiceDesc for TokenService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -136,6 +174,10 @@ var TokenService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Exchange",
 			Handler:    _TokenService_Exchange_Handler,
+		},
+		{
+			MethodName: "BatchExchange",
+			Handler:    _TokenService_BatchExchange_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

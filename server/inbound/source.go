@@ -1,11 +1,13 @@
-package oauth
+package inbound
 
 import (
+	"crypto/x509"
 	"net/http"
 	"net/netip"
 	"strings"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/clients"
 )
 
 // The headers by which a client that forwards sources says whom it asks for.
@@ -27,14 +29,24 @@ func Peer(r *http.Request) netip.Addr {
 	return peer.Addr().Unmap()
 }
 
-// source is where a request came from. Only of a client that forwards sources are its claims looked at.
-func source(r *http.Request, c *exchange.Client) exchange.Source {
-	s := exchange.Source{Peer: Peer(r)}
+// Certify adds to a request's credentials the certificate that its caller has proved, to us or to a trusted proxy.
+func Certify(c *clients.Credentials, r *http.Request, proxies clients.Proxies) {
+	var handshake []*x509.Certificate
+	if r.TLS != nil {
+		handshake = r.TLS.PeerCertificates
+	}
+	proxies.Certify(c, Peer(r), handshake, r.Header[clients.HeaderForwarded])
+}
+
+// Source is where a request of c came from. Only of a client that forwards sources are its claims looked at: values are
+// those of a header, or of a metadata key.
+func Source(peer netip.Addr, c *exchange.Client, values func(name string) []string) exchange.Source {
+	s := exchange.Source{Peer: peer}
 	if c.ForwardsSource {
 		s.Claimed = exchange.Claimed{
-			Source:    forwardedFor(r.Header[headerSource]),
-			RequestID: printable(r.Header.Get(headerRequestID)),
-			Route:     printable(r.Header.Get(headerRoute)),
+			Source:    forwardedFor(values(headerSource)),
+			RequestID: printable(values(headerRequestID)),
+			Route:     printable(values(headerRoute)),
 		}
 	}
 	return s
@@ -57,10 +69,10 @@ func forwardedFor(lines []string) string {
 	return ""
 }
 
-// printable is text as a record may hold it: printable ASCII. What is too long is left out whole: it is no id, and may be a
-// token that a gateway put there by mistake.
-func printable(text string) string {
-	if len(text) > maxClaim {
+// printable is the first value as a record may hold it: printable ASCII. What is too long is left out whole: it is no
+// id, and may be a token that a gateway put there by mistake.
+func printable(values []string) string {
+	if len(values) == 0 || len(values[0]) > maxClaim {
 		return ""
 	}
 	return strings.Map(func(c rune) rune {
@@ -68,5 +80,5 @@ func printable(text string) string {
 			return '?'
 		}
 		return c
-	}, text)
+	}, values[0])
 }

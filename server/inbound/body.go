@@ -1,4 +1,4 @@
-package oauth
+package inbound
 
 import (
 	"errors"
@@ -13,39 +13,40 @@ import (
 )
 
 const (
-	// maxBody bounds a token request. Its largest parts are two tokens of 16 KiB each.
-	maxBody = 256 << 10
+	// MaxBody bounds a token request. Its largest parts are two tokens of 16 KiB each.
+	MaxBody = 256 << 10
 	// shortBody is what nearly every request fits in; such are bounded by their number alone.
 	shortBody = 16 << 10
 	// maxLongBodies bounds all longer ones that are under way together, in bytes: nobody has authenticated yet.
 	maxLongBodies = 64 << 20
 )
 
-// bodies reads the bodies of requests.
-type bodies struct {
+// Bodies reads the bodies of requests.
+type Bodies struct {
 	buffers sync.Pool    // of *[shortBody]byte
 	long    atomic.Int64 // bytes reserved for long bodies
 }
 
-func newBodies() *bodies {
-	return &bodies{buffers: sync.Pool{New: func() any { return new([shortBody]byte) }}}
+// NewBodies makes a reader of bodies.
+func NewBodies() *Bodies {
+	return &Bodies{buffers: sync.Pool{New: func() any { return new([shortBody]byte) }}}
 }
 
-// read reads a whole body, or refuses it without reading it to its end. release is called when the body is no longer
-// needed.
-func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body string, release func(), err *exchange.Error) {
+// Read reads a whole body of at most limit bytes, or refuses it without reading it to its end. release is called when the
+// body is no longer needed.
+func (b *Bodies) Read(w http.ResponseWriter, r *http.Request, limit int64) (body string, release func(), err *exchange.Error) {
 	switch n := r.ContentLength; {
-	case n > maxBody:
-		return "", nil, tooLarge(w)
+	case n > limit:
+		return "", nil, tooLarge(w, limit)
 	case n >= 0 && n <= shortBody:
 		body, err = b.readShort(r)
 		return body, func() {}, err
 	default:
-		return b.readLong(w, r)
+		return b.readLong(w, r, limit)
 	}
 }
 
-func (b *bodies) readShort(r *http.Request) (string, *exchange.Error) {
+func (b *Bodies) readShort(r *http.Request) (string, *exchange.Error) {
 	buffer := b.buffers.Get().(*[shortBody]byte)
 	content := buffer[:r.ContentLength]
 	defer func() {
@@ -58,10 +59,10 @@ func (b *bodies) readShort(r *http.Request) (string, *exchange.Error) {
 	return string(content), nil
 }
 
-func (b *bodies) readLong(w http.ResponseWriter, r *http.Request) (string, func(), *exchange.Error) {
+func (b *Bodies) readLong(w http.ResponseWriter, r *http.Request, limit int64) (string, func(), *exchange.Error) {
 	reserved := r.ContentLength
 	if reserved < 0 {
-		reserved = maxBody // its length is not announced
+		reserved = limit // its length is not announced
 	}
 	release := func() { b.long.Add(-reserved) }
 	if b.long.Add(reserved) > maxLongBodies {
@@ -73,12 +74,12 @@ func (b *bodies) readLong(w http.ResponseWriter, r *http.Request) (string, func(
 	if r.ContentLength > 0 {
 		body.Grow(int(reserved))
 	}
-	_, err := io.Copy(&body, http.MaxBytesReader(w, r.Body, maxBody))
+	_, err := io.Copy(&body, http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		release()
-		return "", nil, tooLarge(w)
+		return "", nil, tooLarge(w, limit)
 	case err != nil:
 		release()
 		return "", nil, cutOff(err)
@@ -87,11 +88,11 @@ func (b *bodies) readLong(w http.ResponseWriter, r *http.Request) (string, func(
 }
 
 func cutOff(err error) *exchange.Error {
-	return malformed("the body ended early; send all of it, and in time").Because(err)
+	return Malformed("the body ended early; send all of it, and in time").Because(err)
 }
 
-func tooLarge(w http.ResponseWriter) *exchange.Error {
+func tooLarge(w http.ResponseWriter, limit int64) *exchange.Error {
 	// Otherwise the server would read on for the sake of the connection.
 	w.Header().Set("Connection", "close")
-	return exchange.Refuse(exchange.CodeTooLarge, exchange.ReasonRequestMalformed, "the body is larger than %d bytes", maxBody)
+	return exchange.Refuse(exchange.CodeTooLarge, exchange.ReasonRequestMalformed, "the body is larger than %d bytes", limit)
 }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/lakegate/sts/config"
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/store"
+)
+
+// startRedis makes the Redis that replicas share, nil where none is configured. It need not be there yet.
+func (s *service) startRedis(cfg *config.Redis) (*store.Redis, error) {
+	if cfg == nil {
+		return nil, nil
+	}
+	c := store.RedisConfig{
+		Address: cfg.Addresses[0], Username: cfg.Username, Password: exchange.Secret(cfg.Password.Reveal()),
+		Timeout: cfg.Timeout, Log: s.log, Metrics: s.metrics, Now: now,
+	}
+	if cfg.TLS != nil {
+		text, err := os.ReadFile(cfg.TLS.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("store.redis.tls.ca_file: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("store.redis.tls.ca_file: %s has no certificate in PEM", cfg.TLS.CAFile)
+		}
+		c.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	redis, err := store.NewRedis(c)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(redis.Close)
+	s.background(redis.Run)
+	return redis, nil
+}
+
+// newOnce makes the marks of what may be used once: over Redis where there are replicas that share one.
+func newOnce(redis *store.Redis, span time.Duration) (exchange.Once, error) {
+	if redis != nil {
+		return store.NewRedisOnce(redis, span)
+	}
+	return store.NewMemoryOnce(store.OnceConfig{Span: span, Now: now})
+}

@@ -1,0 +1,166 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
+)
+
+// Prefix is what the paths of the JSON API begin with.
+const Prefix = "/v1/"
+
+const (
+	pathExchange = "/v1/exchange"
+	pathBatch    = "/v1/exchange:batch"
+)
+
+// Route is a path as it may be shown: what a caller wrote is not.
+func Route(path string) string {
+	switch path {
+	case pathExchange, pathBatch:
+		return path
+	}
+	return Prefix
+}
+
+const mediaType = "application/json"
+
+// gateway is the JSON API.
+type gateway struct {
+	guard  *guard
+	bodies *inbound.Bodies
+	mux    *runtime.ServeMux
+}
+
+// JSON is the handler of all paths under Prefix. It sees to it that a request is in good order before a message is made
+// of it: the gateway itself would take much that is not.
+func (a *API) JSON() (http.Handler, error) {
+	channel := new(inprocgrpc.Channel)
+	a.register(channel)
+	g := &gateway{guard: a.guard, bodies: inbound.NewBodies()}
+	none := func(string) (string, bool) { return "", false }
+	g.mux = runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newStrictJSON()),
+		runtime.SetQueryParameterParser(new(strictQuery)),
+		// A form, or a header, must not turn a POST into something else.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		// Of the header only Authorization becomes metadata, and no metadata becomes a header: services see the caller.
+		runtime.WithIncomingHeaderMatcher(none),
+		runtime.WithOutgoingHeaderMatcher(none),
+		runtime.WithOutgoingTrailerMatcher(none),
+		runtime.WithWriteContentLength(),
+		runtime.WithMiddlewares(g.framed),
+		runtime.WithRoutingErrorHandler(g.astray),
+		runtime.WithErrorHandler(g.fail),
+	)
+	for _, s := range a.services {
+		if s.Route == nil {
+			continue
+		}
+		if err := s.Route(context.Background(), g.mux, channel); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+	g.mux.ServeHTTP(w, r.WithContext(withCaller(r.Context(), g.guard.httpCaller(r))))
+}
+
+// framed refuses a request that found its route and is not in good order, before its body becomes a message.
+func (g *gateway) framed(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, path map[string]string) {
+		c := callerOf(r.Context())
+		release, err := g.frame(w, r, c)
+		if err != nil {
+			g.refuse(w, c, err)
+			return
+		}
+		defer release()
+		// A deadline and what else the gateway takes from there is our own business.
+		r.Header = http.Header{"Authorization": r.Header["Authorization"]}
+		next(w, r, path)
+	}
+}
+
+func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (release func(), err *exchange.Error) {
+	if err := inbound.CheckQuery(r.URL.RawQuery); err != nil {
+		return nil, err
+	}
+	if err := inbound.CheckAuthorization(r.Header); err != nil {
+		return nil, err
+	}
+	if r.Method != http.MethodPost {
+		return func() {}, nil
+	}
+	if err := inbound.CheckMediaType(r.Header, mediaType); err != nil {
+		return nil, err
+	}
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		return nil, inbound.Malformed("there is a query string; send parameters in the body")
+	}
+	limit := int64(maxMessage)
+	if r.URL.Path == pathBatch {
+		limit = maxBatch
+	}
+	text, release, err := g.bodies.Read(w, r, limit)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = newJSONBody(text, c)
+	return release, nil
+}
+
+// astray answers what found no route.
+func (g *gateway) astray(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; /openapi.json says what there is")
+	if httpStatus == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", g.allowed(r))
+		err = exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this path takes other methods; /openapi.json says which")
+	}
+	g.refuse(w, callerOf(r.Context()), err)
+}
+
+// allowed asks the routes which methods a path takes (RFC 9110 §15.5.6).
+func (g *gateway) allowed(r *http.Request) string {
+	if r.URL.Path == pathExchange || r.URL.Path == pathBatch {
+		return http.MethodPost
+	}
+	return "GET, POST"
+}
+
+// fail answers what a service, or the way to it, returned.
+func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	c := callerOf(r.Context())
+	var failed *exchange.Error
+	switch {
+	case c.fault != nil:
+		g.refuse(w, c, c.fault)
+	case errors.As(err, &failed):
+		fault.Write(w, failed)
+	case ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled:
+		g.refuse(w, c, exchange.AsError(context.DeadlineExceeded))
+	case status.Code(err) == codes.InvalidArgument: // of the path or the query string
+		g.refuse(w, c, inbound.Malformed("%v", errQuery))
+	default:
+		g.refuse(w, c, exchange.AsError(err))
+	}
+}
+
+func (g *gateway) refuse(w http.ResponseWriter, c *caller, err *exchange.Error) {
+	fault.Write(w, g.guard.refusals.reject(c, err))
+}

@@ -1,0 +1,137 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	stsv1 "github.com/lakegate/sts/api/sts/v1"
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/clients"
+)
+
+// The names of these doors in records and metrics.
+const (
+	EntranceGRPC = "grpc"
+	EntranceJSON = "json"
+)
+
+// Exchanger exchanges tokens. Both of its errors name their record.
+type Exchanger interface {
+	Exchange(ctx context.Context, call *exchange.Call) (exchange.Answer, error)
+	// RefuseUnknown records a failure from before the client was known.
+	RefuseUnknown(f exchange.Failure) *exchange.Error
+}
+
+// Authenticator proves clients. Its error is an *exchange.Error.
+type Authenticator interface {
+	Authenticate(ctx context.Context, c clients.Credentials) (*exchange.Client, error)
+}
+
+// Observer counts what was answered; err is nil where a token was.
+type Observer interface {
+	Observe(err *exchange.Error, took time.Duration)
+}
+
+// Service is a service of the API beside TokenService, which this package serves itself. Its handlers return errors of
+// the core, and never put them in gRPC's words.
+type Service struct {
+	// Register adds the service.
+	Register func(grpc.ServiceRegistrar)
+	// Route adds its REST routes, which call it by that connection; nil for a service without any.
+	Route func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error
+}
+
+// Config is what an API is made of.
+type Config struct {
+	// Exchanger and Clients are those of TokenService. Needed.
+	Exchanger Exchanger
+	Clients   Authenticator
+	// Proxies are those whose forwarded client certificates are believed.
+	Proxies clients.Proxies
+	// GRPC and JSON count what each entrance answered. Needed.
+	GRPC, JSON Observer
+	// Watch begins the watch over one gRPC call, with its traceparent metadata, and returns what ends it; nil for none.
+	// JSON requests are watched as the HTTP requests that they are.
+	Watch func(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code))
+	// Services are served beside TokenService.
+	Services []Service
+	// Now and Log are needed.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// API is the services, ready to be served over gRPC and JSON.
+type API struct {
+	guard    *guard
+	services []Service
+}
+
+// New makes an API.
+func New(c Config) (*API, error) {
+	for _, need := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"GRPC", c.GRPC == nil}, {"JSON", c.JSON == nil},
+		{"Now", c.Now == nil}, {"Log", c.Log == nil},
+	} {
+		if need.missing {
+			return nil, fmt.Errorf("rpc.Config.%s is missing", need.name)
+		}
+	}
+	if c.Watch == nil {
+		c.Watch = func(ctx context.Context, _ string, _ []string) (context.Context, func(codes.Code)) {
+			return ctx, func(codes.Code) {}
+		}
+	}
+	refusals := &refusals{
+		exchanger: c.Exchanger, observers: map[string]Observer{EntranceGRPC: c.GRPC, EntranceJSON: c.JSON}, now: c.Now,
+	}
+	tokens := &tokens{exchanger: c.Exchanger, clients: c.Clients, refusals: refusals, log: c.Log}
+	own := Service{
+		Register: func(r grpc.ServiceRegistrar) { stsv1.RegisterTokenServiceServer(r, tokens) },
+		Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
+			return stsv1.RegisterTokenServiceHandlerClient(ctx, mux, stsv1.NewTokenServiceClient(to))
+		},
+	}
+	return &API{
+		guard:    &guard{refusals: refusals, proxies: c.Proxies, watch: c.Watch, log: c.Log},
+		services: append([]Service{own}, c.Services...),
+	}, nil
+}
+
+// register adds all services, under guard, to a gRPC server or an in-process channel.
+func (a *API) register(to grpc.ServiceRegistrar) {
+	for _, s := range a.services {
+		s.Register(guarded{a.guard, to})
+	}
+}
+
+// refusals records and counts failures from before the client was known.
+type refusals struct {
+	exchanger Exchanger
+	observers map[string]Observer
+	now       func() time.Time
+}
+
+// refuse returns err with the id of its record.
+func (r *refusals) refuse(c *caller, err *exchange.Error) *exchange.Error {
+	return r.exchanger.RefuseUnknown(exchange.Failure{Entrance: c.entrance, Source: exchange.Source{Peer: c.peer}, Err: err})
+}
+
+// reject is refuse for what never came to a service, which counts what comes to it.
+func (r *refusals) reject(c *caller, err *exchange.Error) *exchange.Error {
+	refused := r.refuse(c, err)
+	r.observe(c, refused, c.began)
+	return refused
+}
+
+func (r *refusals) observe(c *caller, err *exchange.Error, began time.Time) {
+	r.observers[c.entrance].Observe(err, r.now().Sub(began))
+}

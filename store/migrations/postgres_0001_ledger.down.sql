@@ -1,0 +1,2 @@
+DROP SEQUENCE ledger_version;
+DROP TABLE ledger;

@@ -1,0 +1,408 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/internal/testservice"
+	"github.com/lakegate/sts/store"
+	"github.com/lakegate/sts/store/storetest"
+)
+
+// patient is a time-out that a busy machine meets; only outages are tested with the real one.
+const patient = 5 * time.Second
+
+// fleet are replicas that share a Redis, a Databricks and a clock.
+type fleet struct {
+	redis    *testservice.Redis
+	admin    *redis.Client
+	clock    *storetest.Clock
+	now      func() time.Time
+	aead     tink.AEAD
+	minter   *minter
+	recorder *recorder
+	replicas []*replica
+}
+
+type replica struct {
+	*world
+	redis *store.Redis
+}
+
+func newFleet(t *testing.T, replicas int, timeout time.Duration) *fleet {
+	t.Helper()
+	server, err := testservice.StartRedis(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	f := &fleet{redis: server, admin: server.Admin(), clock: storetest.NewClock(), aead: newAEAD(t), recorder: &recorder{}}
+	t.Cleanup(func() { _ = f.admin.Close() })
+	f.now = f.clock.Now
+	f.minter = &minter{now: f.clock.Now}
+	for range replicas {
+		f.join(t, timeout, f.aead)
+	}
+	return f
+}
+
+// join adds a replica.
+func (f *fleet) join(t *testing.T, timeout time.Duration, sealer tink.AEAD) *replica {
+	t.Helper()
+	w := &world{clock: f.clock, minter: f.minter, recorder: f.recorder, metrics: prometheus.NewRegistry()}
+	shared, err := store.NewRedis(store.RedisConfig{
+		Address: f.redis.Address, Username: f.redis.Username, Password: exchange.Secret(f.redis.Password), TLS: f.redis.TLS,
+		Timeout: timeout, Log: slog.New(slog.DiscardHandler), Metrics: w.metrics, Now: f.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Tokens, err = store.NewTokens(store.TokensConfig{
+		Minter: f.minter, Recorder: f.recorder, AEAD: sealer, Redis: shared, Log: slog.New(slog.DiscardHandler), Now: f.clock.Now, Metrics: w.metrics,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { shared.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+		if err := w.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := shared.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	r := &replica{world: w, redis: shared}
+	f.replicas = append(f.replicas, r)
+	return r
+}
+
+// keys are those of Redis that match.
+func (f *fleet) keys(t *testing.T, pattern string) []string {
+	t.Helper()
+	keys, err := f.admin.Keys(t.Context(), pattern).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// entry is the single entry there is.
+func (f *fleet) entry(t *testing.T) string {
+	t.Helper()
+	keys := f.keys(t, "sts:1:token:*")
+	if len(keys) != 1 {
+		t.Fatalf("%d entries, want one", len(keys))
+	}
+	return keys[0]
+}
+
+func (f *fleet) value(t *testing.T, key string) string {
+	t.Helper()
+	value, err := f.admin.Get(t.Context(), key).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func (f *fleet) set(t *testing.T, key, value string) {
+	t.Helper()
+	if err := f.admin.Set(t.Context(), key, value, time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCache(t *testing.T, token exchange.Token, want exchange.Cache) {
+	t.Helper()
+	if token.Cache != want {
+		t.Errorf("the token came from %q, want %q", token.Cache, want)
+	}
+}
+
+func TestReplicasShareAToken(t *testing.T) {
+	f := newFleet(t, 2, patient)
+	one, other := f.replicas[0], f.replicas[1]
+	minted := one.get(t, grant(), 24*time.Hour)
+	wantCache(t, minted, exchange.CacheMinted)
+	shared := other.get(t, grant(), 24*time.Hour)
+	wantCache(t, shared, exchange.CacheRedis)
+	wantCache(t, other.get(t, grant(), 24*time.Hour), exchange.CacheMemory)
+	if minted.Text != shared.Text || minted.Mint != shared.Mint || !minted.TrueExpiry.Equal(shared.TrueExpiry) {
+		t.Error("they are not the same token")
+	}
+	one.wantMints(t, 1)
+
+	entry := f.entry(t)
+	if strings.Contains(f.value(t, entry), shared.Text.Reveal()) {
+		t.Error("the token lies in Redis in the clear")
+	}
+	life, err := f.admin.PTTL(t.Context(), entry).Result()
+	if want := time.Hour - 45*time.Second; err != nil || life > want || life < want-10*time.Second {
+		t.Errorf("the entry lives for %v, %v; want %v", life, err, want)
+	}
+}
+
+// Subjects with less time find a token of a shorter step, and of no step that is too long.
+func TestReplicasShareEveryStep(t *testing.T) {
+	f := newFleet(t, 2, patient)
+	f.replicas[0].get(t, grant(), 10*time.Minute)
+	wantCache(t, f.replicas[1].get(t, grant(), 14*time.Minute), exchange.CacheRedis)
+	wantCache(t, f.replicas[1].get(t, grant(), 9*time.Minute), exchange.CacheMinted)
+	f.replicas[0].wantMints(t, 2)
+}
+
+func TestReplicasShareServedTokens(t *testing.T) {
+	f := newFleet(t, 2, patient)
+	f.replicas[0].get(t, bySecret(time.Hour), 24*time.Hour)
+	wantCache(t, f.replicas[1].get(t, bySecret(time.Hour), 24*time.Hour), exchange.CacheRedis)
+	f.replicas[0].wantMints(t, 1)
+}
+
+func TestOneMintForAllReplicas(t *testing.T) {
+	f := newFleet(t, 3, patient)
+	f.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+		time.Sleep(300 * time.Millisecond) // as long as a mint takes
+		return token, nil
+	})
+	var all sync.WaitGroup
+	for i := range 1000 {
+		all.Go(func() {
+			if _, err := f.replicas[i%3].try(grant(), 24*time.Hour); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	f.replicas[0].wantMints(t, 1)
+	eventually(t, "the lock is given back", func() bool { return len(f.keys(t, "sts:1:lock:*")) == 0 })
+}
+
+// A replica that dies while it mints leaves its lock behind. The next waits for as long as that lasts, and one mints.
+func TestTheLocksHolderDies(t *testing.T) {
+	f := newFleet(t, 3, patient)
+	f.replicas[0].get(t, grant(), 24*time.Hour)
+	entry := f.entry(t)
+	lock := strings.Replace(entry, "token", "lock", 1)
+	f.admin.Del(t.Context(), entry)
+	f.admin.Set(t.Context(), lock, "a dead one", 700*time.Millisecond)
+	f.clock.Add(time.Hour)
+	started := time.Now()
+	var all sync.WaitGroup
+	for _, r := range f.replicas {
+		all.Go(func() { r.get(t, grant(), 24*time.Hour) })
+	}
+	all.Wait()
+	f.replicas[0].wantMints(t, 2)
+	if took := time.Since(started); took < 600*time.Millisecond || took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// A lock is held for as long as it is needed, however long that is.
+func TestTheLockIsKept(t *testing.T) {
+	f := newFleet(t, 2, patient)
+	one, other := f.replicas[0].redis, f.replicas[1].redis
+	const ttl = 200 * time.Millisecond
+	unlock, ok, err := one.TryLock(t.Context(), "x", ttl)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	for end := time.Now().Add(5 * ttl); time.Now().Before(end); time.Sleep(ttl / 10) {
+		if _, ok, err := other.TryLock(t.Context(), "x", ttl); ok || err != nil {
+			t.Fatal("a lock that is held was taken", err)
+		}
+	}
+	unlock()
+	eventually(t, "the lock is free", func() bool {
+		unlock, ok, err := other.TryLock(t.Context(), "x", ttl)
+		if ok {
+			unlock()
+		}
+		return ok && err == nil
+	})
+}
+
+// A lock that was lost is not given back in the next holder's stead.
+func TestALostLockIsAnothers(t *testing.T) {
+	f := newFleet(t, 1, patient)
+	unlock, ok, err := f.replicas[0].redis.TryLock(t.Context(), "x", time.Hour)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	f.set(t, "sts:1:lock:x", "another's")
+	unlock()
+	if err := f.replicas[0].redis.Close(); err != nil { // which waits for what works for locks
+		t.Fatal(err)
+	}
+	if f.value(t, "sts:1:lock:x") != "another's" {
+		t.Error("it has taken another's lock away")
+	}
+}
+
+// Renewals are shared, too: whoever is first renews for all.
+func TestOneRenewalForAllReplicas(t *testing.T) {
+	f := newFleet(t, 3, patient)
+	for _, r := range f.replicas {
+		r.get(t, grant(), 24*time.Hour)
+	}
+	f.clock.Add(time.Hour - 5*time.Minute - 10*time.Second) // comfort is about to end
+	for _, r := range f.replicas {
+		wantCache(t, r.get(t, grant(), 24*time.Hour), exchange.CacheMemory)
+	}
+	eventually(t, "all have the new one", func() bool {
+		for _, r := range f.replicas {
+			if r.get(t, grant(), 24*time.Hour).TrueExpiry.Sub(f.clock.Now()) < 50*time.Minute {
+				return false
+			}
+		}
+		return true
+	})
+	f.replicas[0].wantMints(t, 2)
+}
+
+// While Databricks is down, a token that another replica has minted is good to its last 45 s.
+func TestSharedTokensOutliveAnOutageOfMinting(t *testing.T) {
+	f := newFleet(t, 2, patient)
+	f.replicas[0].get(t, grant(), 24*time.Hour)
+	f.clock.Add(58 * time.Minute)
+	f.minter.fail(errDown)
+	if _, err := f.replicas[1].try(grant(), 24*time.Hour); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTamperedEntries(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tamper func(t *testing.T, f *fleet, mine string)
+	}{
+		{"a flipped bit", func(t *testing.T, f *fleet, mine string) {
+			value := []byte(f.value(t, mine))
+			value[len(value)/2] ^= 1
+			f.set(t, mine, string(value))
+		}},
+		{"cut short", func(t *testing.T, f *fleet, mine string) {
+			value := f.value(t, mine)
+			f.set(t, mine, value[:len(value)-1])
+		}},
+		{"another grant's", func(t *testing.T, f *fleet, mine string) {
+			f.admin.Del(t.Context(), mine)
+			other := grant()
+			other.ApplicationID = "99999999-2222-3333-4444-555555555555"
+			f.replicas[0].get(t, other, 24*time.Hour)
+			f.set(t, mine, f.value(t, f.entry(t)))
+		}},
+		{"another step's", func(t *testing.T, f *fleet, mine string) {
+			value := f.value(t, mine)
+			f.admin.Del(t.Context(), mine)
+			f.replicas[0].get(t, grant(), 10*time.Minute)
+			short := f.entry(t)
+			f.set(t, short, value)
+		}},
+		{"empty of meaning", func(t *testing.T, f *fleet, mine string) { f.set(t, mine, "x") }},
+		{"far too long", func(t *testing.T, f *fleet, mine string) { f.set(t, mine, strings.Repeat("x", 1<<20)) }},
+		{"not even a text", func(t *testing.T, f *fleet, mine string) {
+			f.admin.Del(t.Context(), mine)
+			f.admin.LPush(t.Context(), mine, "x")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFleet(t, 1, patient)
+			f.replicas[0].get(t, grant(), 24*time.Hour)
+			c.tamper(t, f, f.entry(t))
+			before := f.minter.count()
+
+			reader := f.join(t, patient, f.aead)
+			wantCache(t, reader.get(t, grant(), 24*time.Hour), exchange.CacheMinted)
+			reader.wantMints(t, before+1)
+			if got := reader.metric(t, "sts_tokens_dropped_total"); got != 1 {
+				t.Errorf("%v entries were counted as dropped, want 1", got)
+			}
+			// What was minted has taken its place.
+			last := f.join(t, patient, f.aead)
+			wantCache(t, last.get(t, grant(), 24*time.Hour), exchange.CacheRedis)
+			if err := reader.redis.Health(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The end is believed only from inside the seal: an entry that is put back after its token's end is of no use.
+func TestAnOldEntryIsPutBack(t *testing.T) {
+	f := newFleet(t, 1, patient)
+	f.replicas[0].get(t, grant(), 24*time.Hour)
+	entry := f.entry(t)
+	value := f.value(t, entry)
+	f.clock.Add(time.Hour)
+	f.set(t, entry, value)
+	wantCache(t, f.join(t, patient, f.aead).get(t, grant(), 24*time.Hour), exchange.CacheMinted)
+}
+
+func TestKeysets(t *testing.T) {
+	manager := keyset.NewManager()
+	first, err := manager.Add(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := manager.Add(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(primary uint32) tink.AEAD {
+		if err := manager.SetPrimary(primary); err != nil {
+			t.Fatal(err)
+		}
+		handle, err := manager.Handle()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := aead.New(handle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	before, after := with(first), with(second)
+	for _, c := range []struct {
+		name   string
+		reader tink.AEAD
+		want   exchange.Cache
+	}{
+		{"a rotation opens what was sealed before", after, exchange.CacheRedis},
+		{"another keyset opens nothing", newAEAD(t), exchange.CacheMinted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFleet(t, 0, patient)
+			f.join(t, patient, before).get(t, grant(), 24*time.Hour)
+			wantCache(t, f.join(t, patient, c.reader).get(t, grant(), 24*time.Hour), c.want)
+		})
+	}
+}
+
+// eventually waits for what happens in the background.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
