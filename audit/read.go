@@ -146,13 +146,31 @@ type SubjectRecord struct {
 	ExpiresAt     time.Time      `json:"expires_at"`
 }
 
-// AdminRecord is a change of the service itself.
+// AdminRecord is a change of the service itself, or a use of our own API.
 type AdminRecord struct {
 	Header
 
 	Action string `json:"action"`
 	Object string `json:"object"`
 	Detail string `json:"detail"`
+
+	// Of a use of our own API: one of Client and Caller, and the door.
+	Entrance string   `json:"entrance"`
+	Client   string   `json:"client"`
+	Caller   *Bearer  `json:"caller"`
+	Peer     string   `json:"peer"`
+	Claimed  *Claimed `json:"claimed"`
+	Outcome  string   `json:"outcome"`
+	Reason   string   `json:"reason"`
+}
+
+// Bearer is whom the bearer token of a use of our own API speaks of.
+type Bearer struct {
+	Provider string `json:"provider"`
+	Issuer   string `json:"issuer"`
+	Subject  string `json:"sub"`
+	TokenID  string `json:"jti"`
+	SHA256   string `json:"sha256"`
 }
 
 // FailuresRecord sums up requests that failed before their client was known.

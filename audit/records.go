@@ -76,8 +76,12 @@ func (e *encoder) call(c *exchange.Call) {
 	if c.Client != nil {
 		e.text("client", c.Client.ID)
 	}
-	e.address("peer", c.Source.Peer)
-	if claimed := c.Source.Claimed; claimed != (exchange.Claimed{}) {
+	e.source(&c.Source)
+}
+
+func (e *encoder) source(s *exchange.Source) {
+	e.address("peer", s.Peer)
+	if claimed := s.Claimed; claimed != (exchange.Claimed{}) {
 		e.open("claimed")
 		e.clipped("source", claimed.Source)
 		e.clipped("route", claimed.Route)
@@ -209,8 +213,32 @@ func (e *encoder) claim(who *exchange.Identity, name string) {
 
 func (e *encoder) admin(a *exchange.Admin) {
 	e.text("action", a.Action)
-	e.text("object", a.Object)
+	e.clipped("object", a.Object) // which a caller may have named
 	e.text("detail", a.Detail)
+	if a.By != nil {
+		e.caller(a.By)
+	}
+	if a.By != nil || a.Err != nil {
+		e.text("outcome", string(a.Outcome()))
+	}
+	if a.Err != nil {
+		e.text("reason", string(a.Err.Reason))
+	}
+}
+
+func (e *encoder) caller(c *exchange.Caller) {
+	e.text("entrance", c.Entrance)
+	e.text("client", c.Client)
+	if who := c.Bearer; who != nil {
+		e.open("caller")
+		e.text("provider", who.Provider)
+		e.text("issuer", who.Issuer)
+		e.text("sub", who.Subject)
+		e.text("jti", who.TokenID)
+		e.hash("sha256", &who.TokenSHA256)
+		e.close()
+	}
+	e.source(&c.Source)
 }
 
 func (e *encoder) failures(s *summary) {

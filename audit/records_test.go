@@ -56,6 +56,22 @@ func failedMint() *exchange.Mint {
 	}
 }
 
+func usedByBearer() *exchange.Admin {
+	return &exchange.Admin{
+		Action: "mapping.get_rule", Object: "scientists",
+		By: &exchange.Caller{Entrance: "json", Source: exchange.Source{Peer: netip.MustParseAddr("10.0.0.7")}, Bearer: alice()},
+	}
+}
+
+func usedByClient() *exchange.Admin {
+	call := granted(alice(), databricksText).Call
+	return &exchange.Admin{
+		Action: "token.revoke", Object: mintID,
+		By:  &exchange.Caller{Entrance: "form", Source: call.Source, Client: call.Client.ID},
+		Err: exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable, "the ledger can't be written"),
+	}
+}
+
 // answer is a cause that tells what Databricks said.
 type answer string
 
@@ -78,6 +94,8 @@ func TestGolden(t *testing.T) {
 		{"mint", exchange.Event{ID: mintID, Time: start, Mint: mint}},
 		{"mint_failed", exchange.Event{ID: mintID, Time: start, Mint: failedMint()}},
 		{"admin", exchange.Event{ID: mintID, Time: start, Admin: admin}},
+		{"admin_bearer", exchange.Event{ID: mintID, Time: start, Admin: usedByBearer()}},
+		{"admin_client", exchange.Event{ID: mintID, Time: start, Admin: usedByClient()}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -127,6 +145,7 @@ func TestSecretsStayOut(t *testing.T) {
 	l, _ := open(t, dir, nil)
 	mustRecord(t, l, exchangeEvent(granted(alice(), databricksText)))
 	mustRecord(t, l, exchangeEvent(unverified()))
+	mustRecord(t, l, &exchange.Event{ID: mintID, Time: start, Admin: usedByBearer()})
 	mustRecord(t, l, &exchange.Event{ID: mintID, Time: start, Mint: &exchange.Mint{
 		Grant: grant(), Token: granted(alice(), databricksText).Token,
 		Err: exchange.Refuse(exchange.CodeUpstream, exchange.ReasonUpstreamInvalid, "odd").Because(context.Canceled),

@@ -79,11 +79,13 @@ const (
 )
 
 // Outcome tells how the attempt ended.
-func (a *Attempt) Outcome() Outcome {
-	if a.Err == nil {
+func (a *Attempt) Outcome() Outcome { return outcomeOf(a.Err) }
+
+func outcomeOf(err *Error) Outcome {
+	if err == nil {
 		return OutcomeGranted
 	}
-	switch a.Err.Code {
+	switch err.Code {
 	case CodeUnavailable, CodeUpstream, CodeDeadline, CodeInternal:
 		return OutcomeFailed
 	default:

@@ -35,15 +35,33 @@ type Mint struct {
 	Duration time.Duration
 }
 
-// Admin is a change of the service itself: a policy or configuration that was loaded or refused, a key that was made
-// or rotated.
+// Admin is a change of the service itself (a policy or configuration that was loaded or refused, a key that was made or
+// rotated), or a use of our own API.
 type Admin struct {
 	// Action is "policy.load", "policy.refuse", "config.load", "config.refuse", "key.create", "key.activate", "key.retire", …
 	Action string
-	// Object is what it was done to: a digest, a key id.
+	// Object is what it was done to: a digest, a key id, a name.
 	Object string
 	// Detail is public text without secrets.
 	Detail string
+	// By is who asked for it; nil where the service acted by itself.
+	By *Caller
+	// Err is why it was not done; nil where it was.
+	Err *Error
+}
+
+// Outcome tells how it ended.
+func (a *Admin) Outcome() Outcome { return outcomeOf(a.Err) }
+
+// Caller is who used our own API: one of Client and Bearer is set.
+type Caller struct {
+	// Entrance names the door, as in a Call.
+	Entrance string
+	Source   Source
+	// Client is the id of a client that has authenticated.
+	Client string
+	// Bearer is whom the bearer token of the request speaks of.
+	Bearer *Identity
 }
 
 // Failure is a request that failed before its client was known.
