@@ -89,12 +89,11 @@ type Locker interface {
 
 // Once marks what may be used a single time.
 type Once interface {
-	// Claim reports whether this is the first claim of key; no two callers, of any replica, hear so. The mark may be
-	// dropped after until, so until must be past the moment from which the thing is refused for its age.
+	// Claim reports whether this is the first claim of key; no two callers, of any replica, hear so. The thing could not
+	// be used before earliest: counted from its issue, less the leeway that clocks are given. It is refused for its age
+	// from until on, when its mark may be dropped.
 	//
 	// An error means that nobody can tell, and the caller refuses (CodeUnavailable, ReasonReplayCheckUnavailable). It is
-	// also the answer for what may have been used before the store was born or last emptied, so that a flush permits no
-	// replay. To know that, a store is made with a span: a key was used at the earliest that long before its until.
-	// Callers therefore count until from the thing's issue, not from its end.
-	Claim(ctx context.Context, key string, until time.Time) (fresh bool, err error)
+	// also the answer where earliest lies before the store was born or last emptied, so that a flush permits no replay.
+	Claim(ctx context.Context, key string, earliest, until time.Time) (fresh bool, err error)
 }

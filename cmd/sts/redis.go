@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/exchange"
@@ -42,9 +41,9 @@ func (s *service) startRedis(cfg *config.Redis) (*store.Redis, error) {
 }
 
 // newOnce makes the marks of what may be used once: over Redis where there are replicas that share one.
-func newOnce(redis *store.Redis, span time.Duration) (exchange.Once, error) {
+func newOnce(redis *store.Redis) (exchange.Once, error) {
 	if redis != nil {
-		return store.NewRedisOnce(redis, span)
+		return redis, nil
 	}
-	return store.NewMemoryOnce(store.OnceConfig{Span: span, Now: now})
+	return store.NewMemoryOnce(store.OnceConfig{Now: now})
 }

@@ -249,7 +249,7 @@ func newRegistry(cfg *config.Config, redis *store.Redis, log *slog.Logger) (*cli
 	if err != nil {
 		return nil, nil, err
 	}
-	once, err := newOnce(redis, clients.AssertionSpan)
+	once, err := newOnce(redis)
 	if err != nil {
 		return nil, nil, err
 	}

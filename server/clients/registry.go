@@ -48,7 +48,7 @@ type Registration struct {
 type Config struct {
 	// Issuer is our own issuer identifier, and TokenEndpoint the token endpoint's URL, as clients name them.
 	Issuer, TokenEndpoint string
-	// Once marks assertions that were used; its span is AssertionSpan.
+	// Once marks assertions that were used.
 	Once exchange.Once
 	// Authorities returns the CAs that client certificates are verified against, at each request.
 	Authorities func() *x509.CertPool
