@@ -85,3 +85,29 @@ func TestDatabaseFaults(t *testing.T) {
 	checkFaults(t, "policy: {", "database: postgres://u@h/d\npolicy: {", "15:11: database: a ledger that replicas share, without store.keyset_file; "+
 		"make a keyset once with `sts keys new store FILE`, give the file to every replica, and name it there")
 }
+
+// Replicas that share a ledger accept a token once only if they share their marks, too.
+func TestSingleUse(t *testing.T) {
+	const once = "token_types: [jwt], single_use: true"
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "there"), "x")
+	for database, want := range map[string]string{
+		"sqlite:x.db":      "",
+		"postgres://u@h/d": "sts.yaml:4:95: identity_providers.okta.single_use: tokens that replicas accept once, without store.redis to mark them in; add store.redis",
+	} {
+		text := strings.Replace(withDatabase(database), "token_types: [jwt]", once, 1)
+		cfg, err := parse(t, folder, text)
+		if want != "" {
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %v, want %s", database, err, want)
+			}
+			text = strings.Replace(text, "{keyset_file: there}", "{keyset_file: there, redis: {addresses: [\"r:1\"]}}", 1)
+			cfg, err = parse(t, folder, text)
+		}
+		if err != nil || !cfg.IdentityProviders["okta"].SingleUse {
+			t.Errorf("%s: %v", database, err)
+			continue
+		}
+		checkShow(t, cfg)
+	}
+}

@@ -16,7 +16,8 @@ const (
 )
 
 // Verifier proves who a token speaks of. It dials only configured addresses, never one that a token names. A bad
-// token is an *Error with a reason and CodeInvalidRequest; a provider that can't be reached is CodeUnavailable.
+// token is an *Error with a reason and CodeInvalidRequest; a provider that can't be reached is CodeUnavailable. Where it is
+// known whom a refused token speaks of, since it is good in itself and was used before, the identity comes with the error.
 type Verifier interface {
 	Verify(ctx context.Context, p Presented, use Use) (*Identity, error)
 }

@@ -154,7 +154,11 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if s.policy, err = s.startPolicy(ctx, cfg, ledger, record); err != nil {
 		return err
 	}
-	s.identity, err = identity.New(identity.Config{Providers: providersOf(cfg), Now: now, Log: s.log, Metrics: s.metrics})
+	once, err := newOnce(redis)
+	if err != nil {
+		return err
+	}
+	s.identity, err = identity.New(identity.Config{Providers: providersOf(cfg), Once: once, Now: now, Log: s.log, Metrics: s.metrics})
 	if err != nil {
 		return err
 	}
@@ -162,7 +166,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	registry, authorities, err := newRegistry(cfg, redis, s.log)
+	registry, authorities, err := newRegistry(cfg, once, s.log)
 	if err != nil {
 		return err
 	}
@@ -244,12 +248,8 @@ func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, r
 }
 
 // newRegistry makes a registry, and the CAs of its clients' certificates where there are any.
-func newRegistry(cfg *config.Config, redis *store.Redis, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
+func newRegistry(cfg *config.Config, once exchange.Once, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
 	endpoint, err := oauth.TokenEndpoint(cfg.Issuer)
-	if err != nil {
-		return nil, nil, err
-	}
-	once, err := newOnce(redis)
 	if err != nil {
 		return nil, nil, err
 	}
