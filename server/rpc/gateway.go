@@ -36,9 +36,8 @@ const mediaType = "application/json"
 
 // gateway is the JSON API.
 type gateway struct {
-	guard  *guard
-	bodies *inbound.Bodies
-	mux    *runtime.ServeMux
+	guard *guard
+	mux   *runtime.ServeMux
 }
 
 // JSON is the handler of all paths under Prefix. It sees to it that a request is in good order before a message is made
@@ -46,7 +45,7 @@ type gateway struct {
 func (a *API) JSON() (http.Handler, error) {
 	channel := new(inprocgrpc.Channel)
 	a.register(channel)
-	g := &gateway{guard: a.guard, bodies: inbound.NewBodies()}
+	g := &gateway{guard: a.guard}
 	none := func(string) (string, bool) { return "", false }
 	g.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newStrictJSON()),
@@ -113,15 +112,12 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, inbound.Malformed("there is a query string; send parameters in the body")
 	}
-	limit := int64(maxMessage)
-	if r.URL.Path == pathBatch {
-		limit = maxBatch
-	}
-	text, release, err := g.bodies.Read(w, r, limit)
+	limits := limitsOf(r.URL.Path == pathBatch)
+	text, release, err := g.guard.bodies.Read(w, r, limits.bytes)
 	if err != nil {
 		return nil, err
 	}
-	r.Body = newJSONBody(text, c)
+	r.Body = newJSONBody(text, limits.parts, c)
 	return release, nil
 }
 

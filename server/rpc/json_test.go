@@ -96,6 +96,7 @@ func TestStrictJSON(t *testing.T) {
 		{"wrong type", `{"subject_token":["` + secret + `"]}`, nil, 400},
 		{"a number for a text", `{"subject_token":1}`, nil, 400},
 		{"a text for a list", `{"audience":"` + secret + `"}`, nil, 400},
+		{"a number in quotes", `{"requested_lifetime_seconds":"60"}`, nil, 400},
 		{"no integer", `{"requested_lifetime_seconds":1.5}`, nil, 400},
 		{"too large an integer", `{"requested_lifetime_seconds":2147483648}`, nil, 400},
 		{"trailing bytes", good + `x`, nil, 400},

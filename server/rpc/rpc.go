@@ -13,6 +13,7 @@ import (
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // The names of these doors in records and metrics.
@@ -61,6 +62,8 @@ type Config struct {
 	Watch func(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code))
 	// Services are served beside TokenService.
 	Services []Service
+	// CallTime is how long a call may take; 0 means 25 s.
+	CallTime time.Duration
 	// Now and Log are needed.
 	Now func() time.Time
 	Log *slog.Logger
@@ -90,6 +93,9 @@ func New(c Config) (*API, error) {
 			return ctx, func(codes.Code) {}
 		}
 	}
+	if c.CallTime == 0 {
+		c.CallTime = callTime
+	}
 	refusals := &refusals{
 		exchanger: c.Exchanger, observers: map[string]Observer{EntranceGRPC: c.GRPC, EntranceJSON: c.JSON}, now: c.Now,
 	}
@@ -101,7 +107,9 @@ func New(c Config) (*API, error) {
 		},
 	}
 	return &API{
-		guard:    &guard{refusals: refusals, proxies: c.Proxies, watch: c.Watch, log: c.Log},
+		guard: &guard{
+			refusals: refusals, proxies: c.Proxies, bodies: inbound.NewBodies(), callTime: c.CallTime, watch: c.Watch, log: c.Log,
+		},
 		services: append([]Service{own}, c.Services...),
 	}, nil
 }
