@@ -3,14 +3,15 @@ package server
 import (
 	"net/http"
 
+	"github.com/lakegate/sts/server/inbound"
 	"github.com/lakegate/sts/server/rpc"
 )
 
 // buildAPI makes the gRPC server, where it is wanted, and the handler that serves the same as JSON.
-func (s *Server) buildAPI(c *Config, m *metrics, w *watcher) (http.Handler, error) {
+func (s *Server) buildAPI(c *Config, m *metrics, w *watcher, bodies *inbound.Bodies) (http.Handler, error) {
 	api, err := rpc.New(rpc.Config{
 		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Services: c.Services,
-		GRPC: m.entrance(rpc.EntranceGRPC), JSON: m.entrance(rpc.EntranceJSON), Watch: w.call,
+		GRPC: m.entrance(rpc.EntranceGRPC), JSON: m.entrance(rpc.EntranceJSON), Watch: w.call, Bodies: bodies,
 		Now: c.Now, Log: c.Log,
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 	"github.com/lakegate/sts/server/oauth"
 	"github.com/lakegate/sts/server/rpc"
 )
@@ -59,8 +60,8 @@ type Config struct {
 	// not asked for any. TrustedProxies are those whose forwarded certificates are believed.
 	ClientCAs      func() *x509.CertPool
 	TrustedProxies clients.Proxies
-	// Connections bounds how many there are at once, at HTTP and at GRPC, and how many requests, which in HTTP/2 are
-	// more; 0 means 4096.
+	// Connections bounds how many there are at once at HTTP, and at GRPC a quarter of it, and how many requests at each,
+	// which in HTTP/2 are more; 0 means 4096.
 	Connections int
 	// Reflection lets gRPC clients ask for the description of the services.
 	Reflection bool
@@ -127,14 +128,15 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
 	}
 	s.addParts()
+	bodies := inbound.NewBodies()
 	endpoint, err := oauth.New(oauth.Config{
-		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Observer: m.entrance(oauth.Entrance), Now: c.Now,
+		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Observer: m.entrance(oauth.Entrance), Bodies: bodies, Now: c.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	w := newWatcher(&c)
-	api, err := s.buildAPI(&c, m, &w)
+	api, err := s.buildAPI(&c, m, &w, bodies)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +238,8 @@ func (s *Server) Listen(ctx context.Context) (at Addresses, err error) {
 		at           *netip.AddrPort
 	}{
 		{"listen.http", s.mainAddr, s.connections, &s.mainListener, &at.HTTP},
-		{"listen.grpc", s.grpcAddr, s.connections, &s.grpcListener, &at.GRPC},
+		// One of gRPC costs as much memory as three, and carries many calls.
+		{"listen.grpc", s.grpcAddr, max(1, s.connections/4), &s.grpcListener, &at.GRPC},
 		{"listen.admin", s.adminAddr, adminConnections, &s.adminListener, &at.Admin},
 	} {
 		if l.address == "" {

@@ -38,14 +38,16 @@ type Observer interface {
 	Observe(err *exchange.Error, took time.Duration)
 }
 
-// Config is what an Endpoint is made of. All of it is needed, but for the proxies.
+// Config is what an Endpoint is made of. All of it is needed, but for the proxies and the bodies.
 type Config struct {
 	Exchanger Exchanger
 	Clients   Authenticator
 	// Proxies are those whose forwarded client certificates are believed.
 	Proxies  clients.Proxies
 	Observer Observer
-	Now      func() time.Time
+	// Bodies bounds the bodies of all entrances together; nil bounds those of this one.
+	Bodies *inbound.Bodies
+	Now    func() time.Time
 }
 
 // Endpoint is the token endpoint.
@@ -73,9 +75,12 @@ func New(c Config) (*Endpoint, error) {
 			return nil, fmt.Errorf("oauth.Config.%s is missing", need.name)
 		}
 	}
+	if c.Bodies == nil {
+		c.Bodies = inbound.NewBodies()
+	}
 	return &Endpoint{
 		exchanger: c.Exchanger, clients: c.Clients, proxies: c.Proxies, observer: c.Observer, now: c.Now,
-		bodies:   inbound.NewBodies(),
+		bodies:   c.Bodies,
 		provider: newProvider(c.Exchanger, c.Clients), parsed: parsed(), noFiles: new(multipart.Form),
 	}, nil
 }

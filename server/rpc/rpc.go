@@ -62,6 +62,8 @@ type Config struct {
 	Watch func(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code))
 	// Services are served beside TokenService.
 	Services []Service
+	// Bodies bounds the messages of all entrances together; nil bounds those of this one.
+	Bodies *inbound.Bodies
 	// CallTime is how long a call may take; 0 means 25 s.
 	CallTime time.Duration
 	// Now and Log are needed.
@@ -96,6 +98,9 @@ func New(c Config) (*API, error) {
 	if c.CallTime == 0 {
 		c.CallTime = callTime
 	}
+	if c.Bodies == nil {
+		c.Bodies = inbound.NewBodies()
+	}
 	refusals := &refusals{
 		exchanger: c.Exchanger, observers: map[string]Observer{EntranceGRPC: c.GRPC, EntranceJSON: c.JSON}, now: c.Now,
 	}
@@ -108,7 +113,7 @@ func New(c Config) (*API, error) {
 	}
 	return &API{
 		guard: &guard{
-			refusals: refusals, proxies: c.Proxies, bodies: inbound.NewBodies(), callTime: c.CallTime, watch: c.Watch, log: c.Log,
+			refusals: refusals, proxies: c.Proxies, bodies: c.Bodies, callTime: c.CallTime, watch: c.Watch, log: c.Log,
 		},
 		services: append([]Service{own}, c.Services...),
 	}, nil
