@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -83,6 +84,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // framed refuses a request that found its route and is not in good order, before its body becomes a message.
 func (g *gateway) framed(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, path map[string]string) {
+		if found, probing := r.Context().Value(probeKey{}).(*bool); probing {
+			*found = true
+			return
+		}
 		c := callerOf(r.Context())
 		release, err := g.frame(w, r, c)
 		if err != nil {
@@ -123,21 +128,33 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 
 // astray answers what found no route.
 func (g *gateway) astray(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	if _, probing := r.Context().Value(probeKey{}).(*bool); probing {
+		return
+	}
 	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; /openapi.json says what there is")
 	if httpStatus == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", g.allowed(r))
+		w.Header().Set("Allow", g.allowed(w, r))
 		err = exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this path takes other methods; /openapi.json says which")
 	}
 	g.refuse(w, callerOf(r.Context()), err)
 }
 
 // allowed asks the routes which methods a path takes (RFC 9110 §15.5.6).
-func (g *gateway) allowed(r *http.Request) string {
-	if r.URL.Path == pathExchange || r.URL.Path == pathBatch {
-		return http.MethodPost
+func (g *gateway) allowed(w http.ResponseWriter, r *http.Request) string {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		found := false
+		probe := r.Clone(context.WithValue(r.Context(), probeKey{}, &found))
+		probe.Method = method
+		if g.mux.ServeHTTP(w, probe); found {
+			methods = append(methods, method)
+		}
 	}
-	return "GET, POST"
+	return strings.Join(methods, ", ")
 }
+
+// probeKey marks a request that only asks whether it finds a route, and is answered by what it carries.
+type probeKey struct{}
 
 // fail answers what a service, or the way to it, returned.
 func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {

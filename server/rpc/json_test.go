@@ -1,12 +1,15 @@
 package rpc_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -68,6 +71,32 @@ func TestRoutes(t *testing.T) {
 	}
 	if got := b.exchanger.last(t); got.Entrance != "json" || got.Client.ID != "kong" {
 		t.Errorf("called as %+v", got)
+	}
+}
+
+// A path that is asked by another method says which it takes.
+func TestAllow(t *testing.T) {
+	b := newBench(t, func(c *rpc.Config, _ *rpc.ServerConfig) {
+		c.Services = []rpc.Service{{
+			Register: func(r grpc.ServiceRegistrar) {
+				stsv1.RegisterMappingServiceServer(r, &stsv1.UnimplementedMappingServiceServer{})
+			},
+			Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
+				return stsv1.RegisterMappingServiceHandlerClient(ctx, mux, stsv1.NewMappingServiceClient(to))
+			},
+		}}
+	})
+	for path, want := range map[string]string{
+		"/v1/exchange": "POST", "/v1/exchange:batch": "POST", "/v1/mappings": "GET", "/v1/mappings/x": "GET", "/v1/mappings:explain": "POST",
+	} {
+		r := b.post(t, path, "")
+		r.Method = http.MethodPut
+		if answer, body := do(t, r); answer.StatusCode != http.StatusMethodNotAllowed || answer.Header.Get("Allow") != want || strings.Count(body, "decision_id") != 1 {
+			t.Errorf("%s: %d, Allow %q, want %q: %s", path, answer.StatusCode, answer.Header.Get("Allow"), want, body)
+		}
+	}
+	if len(b.exchanger.failures) != 5 {
+		t.Errorf("%d failures", len(b.exchanger.failures))
 	}
 }
 
