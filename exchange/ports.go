@@ -13,6 +13,8 @@ type Use string
 const (
 	UseSubject Use = "subject"
 	UseActor   Use = "actor"
+	// UseBearer is to speak for its subject with our own API (RFC 6750).
+	UseBearer Use = "bearer"
 )
 
 // Verifier proves who a token speaks of. It dials only configured addresses, never one that a token names. A bad
