@@ -111,3 +111,19 @@ func TestSingleUse(t *testing.T) {
 		checkShow(t, cfg)
 	}
 }
+
+// The same holds for the assertions of clients.
+func TestAssertionsOfReplicas(t *testing.T) {
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "there"), "x")
+	text := strings.Replace(withDatabase("postgres://u@h/d"), "clients:\n", "clients:\n  etl: {auth_method: private_key_jwt, jwks_file: there, "+
+		"identity_providers: [okta], authorized_parties: any, audiences: [prod]}\n", 1)
+	const want = "sts.yaml:6:22: clients.etl.auth_method: assertions that replicas accept once, without store.redis to mark them in; add store.redis"
+	if _, err := parse(t, folder, text); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	text = strings.Replace(text, "{keyset_file: there}", "{keyset_file: there, redis: {addresses: [\"r:1\"]}}", 1)
+	if _, err := parse(t, folder, text); err != nil {
+		t.Error(err)
+	}
+}

@@ -126,13 +126,18 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 }
 
 // sharedMarks holds that replicas that share a ledger also share what was used once: each alone would accept it again.
-func (c *checker) sharedMarks(cfg *Config, m strictyaml.Map[providerFile]) {
+func (c *checker) sharedMarks(cfg *Config, providers strictyaml.Map[providerFile], clients strictyaml.Map[clientFile]) {
 	if cfg.Database.Postgres == "" || cfg.Store.Redis != nil {
 		return
 	}
-	for _, e := range m.Entries {
+	for _, e := range providers.Entries {
 		if f := e.Value.SingleUse; f.V {
 			c.fault(f.Pos, "identity_providers."+e.Key+".single_use", "tokens that replicas accept once, without store.redis to mark them in", "add store.redis")
+		}
+	}
+	for _, e := range clients.Entries {
+		if f := e.Value.AuthMethod; f.V == methodPrivateKeyJWT {
+			c.fault(f.Pos, "clients."+e.Key+".auth_method", "assertions that replicas accept once, without store.redis to mark them in", "add store.redis")
 		}
 	}
 }
