@@ -33,6 +33,7 @@ type fleet struct {
 	aead     tink.AEAD
 	minter   *minter
 	recorder *recorder
+	ends     ends // what clients have given up
 	replicas []*replica
 }
 
@@ -70,7 +71,7 @@ func (f *fleet) join(t *testing.T, timeout time.Duration, sealer tink.AEAD) *rep
 		t.Fatal(err)
 	}
 	w.Tokens, err = store.NewTokens(store.TokensConfig{
-		Minter: f.minter, Recorder: f.recorder, AEAD: sealer, Redis: shared, Log: slog.New(slog.DiscardHandler), Now: f.clock.Now, Metrics: w.metrics,
+		Minter: f.minter, Recorder: f.recorder, AEAD: sealer, Redis: shared, Ended: f.ends.ended, Log: slog.New(slog.DiscardHandler), Now: f.clock.Now, Metrics: w.metrics,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -143,8 +143,16 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
+	revocations, err := s.startRevocations(ctx, ledger)
+	if err != nil {
+		return err
+	}
+	handouts, err := s.startHandouts(aead, redis)
+	if err != nil {
+		return err
+	}
 	tokens, err := store.NewTokens(store.TokensConfig{
-		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Log: s.log, Metrics: s.metrics, Now: now,
+		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Ended: revocations.Ended, Log: s.log, Metrics: s.metrics, Now: now,
 	})
 	if err != nil {
 		return err
@@ -177,6 +185,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	exchanges, err := exchange.New(exchange.Config{
 		Gate: gate, Verifier: underTest(s.identity), Policy: s.policy, Tokens: tokens, Recorder: record,
+		Handouts: handouts, Revocations: revocations,
 		Now: now, Random: rand.Reader, Log: s.log,
 	})
 	if err != nil {
@@ -191,6 +200,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},
 		{Name: "policy", Check: s.policy.Health},
+		{Name: "revocations", Check: revocations.Health},
 		{Name: "signing_keys", Check: s.issuer.Health},
 	}
 	if redis != nil {
