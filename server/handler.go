@@ -73,7 +73,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
-	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; the token endpoint is %s", oauth.TokenPath)
+	err := exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "there is nothing at this path; the token endpoint is %s", oauth.TokenPath)
 	fault.Write(w, h.refuse(h.failure(r, err)))
 }
 

@@ -11,12 +11,6 @@ import (
 // CodeUnknownMethod answers a call of a gRPC method that isn't here. The core has no word for it: it knows no transport.
 const CodeUnknownMethod exchange.Code = "unknown_method"
 
-// CodeNotFound and ReasonNotFound are the core's.
-const (
-	CodeNotFound   = exchange.CodeNotFound
-	ReasonNotFound = exchange.ReasonNotFound
-)
-
 // Row is what a code is in the words of OAuth, HTTP and gRPC.
 type Row struct {
 	// OAuth is the error member of the answer (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 6750 §3.1); "" where there

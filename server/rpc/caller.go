@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -31,6 +32,10 @@ type caller struct {
 	doubled bool
 	// values looks up a header, or metadata.
 	values func(name string) []string
+	// challenge is the WWW-Authenticate of a JSON request's refusal, "" for none.
+	challenge string
+	// query is what of a JSON request's query string nobody has read.
+	query url.Values
 	// fault is why the body of a JSON request is not the message that it should be.
 	fault *exchange.Error
 }

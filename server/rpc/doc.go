@@ -10,6 +10,8 @@
 //	caller.go   who asks: of a gRPC call by its connection and metadata, of a JSON request by its connection and header
 //	tokens.go   TokenService: authenticate the client, exchange
 //	batch.go    many exchanges in one call
+//	bearer.go   all other services: authenticate the bearer, ask for his role, record the use; bearer_resource.go is the
+//	            API's description as a protected resource
 //	message.go  messages to the core's parameters, the core's answer to messages
 //	server.go   the gRPC server: its bounds, health, reflection, unknown methods; turnstile.go counts what is under way
 //	gateway.go  the JSON entrance: framing, routes, answers

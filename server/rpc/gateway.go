@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
@@ -27,8 +28,13 @@ const (
 // Route is a path as it may be shown: what a caller wrote is not.
 func Route(path string) string {
 	switch path {
-	case pathExchange, pathBatch:
+	case pathExchange, pathBatch, "/v1/mappings", "/v1/mappings:explain", "/v1/principals", "/v1/policy/versions":
 		return path
+	}
+	for _, parent := range []string{"/v1/mappings/", "/v1/principals/", "/v1/policy/versions/"} {
+		if strings.HasPrefix(path, parent) {
+			return parent
+		}
 	}
 	return Prefix
 }
@@ -63,7 +69,7 @@ func (a *API) JSON() (http.Handler, error) {
 		runtime.WithRoutingErrorHandler(g.astray),
 		runtime.WithErrorHandler(g.fail),
 	)
-	for _, s := range a.services {
+	for _, s := range append([]Service{a.tokens}, a.services...) {
 		if s.Route == nil {
 			continue
 		}
@@ -109,7 +115,7 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 		return nil, err
 	}
 	if r.Method != http.MethodPost {
-		return func() {}, nil
+		return func() {}, frameQuery(r, c)
 	}
 	if err := inbound.CheckMediaType(r.Header, mediaType); err != nil {
 		return nil, err
@@ -126,12 +132,23 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 	return release, nil
 }
 
+// frameQuery has the query string read once, here. What is in it, the route's message takes by strictQuery, and what no
+// message takes is found by the guard.
+func frameQuery(r *http.Request, c *caller) *exchange.Error {
+	var err error
+	if c.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return inbound.Malformed("%v", errQuery)
+	}
+	r.Form = c.query
+	return nil
+}
+
 // astray answers what found no route.
 func (g *gateway) astray(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
 	if _, probing := r.Context().Value(probeKey{}).(*bool); probing {
 		return
 	}
-	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; /openapi.json says what there is")
+	err := exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "there is nothing at this path; /openapi.json says what there is")
 	if httpStatus == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", g.allowed(w, r))
 		err = exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this path takes other methods; /openapi.json says which")
@@ -164,6 +181,9 @@ func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marsh
 	case c.fault != nil:
 		g.refuse(w, c, c.fault)
 	case errors.As(err, &failed):
+		if c.challenge != "" {
+			w.Header().Set("WWW-Authenticate", c.challenge)
+		}
 		fault.Write(w, failed)
 	case ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled:
 		g.refuse(w, c, exchange.AsError(context.DeadlineExceeded))

@@ -93,6 +93,9 @@ func (g *guard) unary(method string, next unaryHandler) unaryHandler {
 			}
 			end(status.Code(err))
 		}()
+		if len(c.query) > 0 { // the gateway has made no use of it
+			return nil, g.refusals.reject(c, inbound.Malformed("%v", errQuery))
+		}
 		if c.entrance == EntranceGRPC { // the gateway has looked after the messages that it makes
 			decode = func(message any) error {
 				given, refused := g.receive(ctx, message.(proto.Message), limits)

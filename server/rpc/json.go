@@ -182,5 +182,6 @@ func (q *strictQuery) Parse(message proto.Message, values url.Values, filter *ut
 	if err := q.DefaultQueryParser.Parse(message, values, filter); err != nil {
 		return errQuery // its own error quotes the value
 	}
+	clear(values) // they are read
 	return nil
 }

@@ -1,15 +1,12 @@
 package rpc_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -76,26 +73,19 @@ func TestRoutes(t *testing.T) {
 
 // A path that is asked by another method says which it takes.
 func TestAllow(t *testing.T) {
-	b := newBench(t, func(c *rpc.Config, _ *rpc.ServerConfig) {
-		c.Services = []rpc.Service{{
-			Register: func(r grpc.ServiceRegistrar) {
-				stsv1.RegisterMappingServiceServer(r, &stsv1.UnimplementedMappingServiceServer{})
-			},
-			Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
-				return stsv1.RegisterMappingServiceHandlerClient(ctx, mux, stsv1.NewMappingServiceClient(to))
-			},
-		}}
-	})
-	for path, want := range map[string]string{
+	_, _, b := newHouse(t)
+	paths := map[string]string{
 		"/v1/exchange": "POST", "/v1/exchange:batch": "POST", "/v1/mappings": "GET", "/v1/mappings/x": "GET", "/v1/mappings:explain": "POST",
-	} {
+		"/v1/principals": "GET", "/v1/principals/x": "GET", "/v1/policy/versions": "GET", "/v1/policy/versions/x": "GET",
+	}
+	for path, want := range paths {
 		r := b.post(t, path, "")
 		r.Method = http.MethodPut
 		if answer, body := do(t, r); answer.StatusCode != http.StatusMethodNotAllowed || answer.Header.Get("Allow") != want || strings.Count(body, "decision_id") != 1 {
 			t.Errorf("%s: %d, Allow %q, want %q: %s", path, answer.StatusCode, answer.Header.Get("Allow"), want, body)
 		}
 	}
-	if len(b.exchanger.failures) != 5 {
+	if len(b.exchanger.failures) != len(paths) {
 		t.Errorf("%d failures", len(b.exchanger.failures))
 	}
 }

@@ -39,11 +39,16 @@ type Observer interface {
 	Observe(err *exchange.Error, took time.Duration)
 }
 
-// Service is a service of the API beside TokenService, which this package serves itself. Its handlers return errors of
-// the core, and never put them in gRPC's words.
+// Service is a service of the API beside TokenService, which this package serves itself. Its callers are bearers of a
+// role. Its handlers return errors of the core, and never put them in gRPC's words.
 type Service struct {
 	// Register adds the service.
 	Register func(grpc.ServiceRegistrar)
+	// Roles are what its methods take, by their names. A method that isn't there is refused to everybody.
+	Roles map[string]string
+	// Object is what an answer is about, for the record of its use: a name or an id that exists, "" for nothing. nil says
+	// nothing of any.
+	Object func(answer any) string
 	// Route adds its REST routes, which call it by that connection; nil for a service without any.
 	Route func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error
 }
@@ -60,8 +65,9 @@ type Config struct {
 	// Watch begins the watch over one gRPC call, with its traceparent metadata, and returns what ends it; nil for none.
 	// JSON requests are watched as the HTTP requests that they are.
 	Watch func(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code))
-	// Services are served beside TokenService.
+	// Services are served beside TokenService, to Bearers, which is needed where there are any.
 	Services []Service
+	Bearers  BearerConfig
 	// Bodies bounds the messages of all entrances together; nil bounds those of this one.
 	Bodies *inbound.Bodies
 	// CallTime is how long a call may take; 0 means 25 s.
@@ -74,7 +80,9 @@ type Config struct {
 // API is the services, ready to be served over gRPC and JSON.
 type API struct {
 	guard    *guard
+	tokens   Service
 	services []Service
+	bearers  BearerConfig
 }
 
 // New makes an API.
@@ -89,6 +97,9 @@ func New(c Config) (*API, error) {
 		if need.missing {
 			return nil, fmt.Errorf("rpc.Config.%s is missing", need.name)
 		}
+	}
+	if missing := c.Bearers.missing(); missing != "" && len(c.Services) > 0 {
+		return nil, fmt.Errorf("%s is missing", missing)
 	}
 	if c.Watch == nil {
 		c.Watch = func(ctx context.Context, _ string, _ []string) (context.Context, func(codes.Code)) {
@@ -115,14 +126,17 @@ func New(c Config) (*API, error) {
 		guard: &guard{
 			refusals: refusals, proxies: c.Proxies, bodies: c.Bodies, callTime: c.CallTime, watch: c.Watch, log: c.Log,
 		},
-		services: append([]Service{own}, c.Services...),
+		tokens: own, services: c.Services, bearers: c.Bearers,
 	}, nil
 }
 
 // register adds all services, under guard, to a gRPC server or an in-process channel.
 func (a *API) register(to grpc.ServiceRegistrar) {
-	for _, s := range a.services {
-		s.Register(guarded{a.guard, to})
+	to = guarded{a.guard, to}
+	a.tokens.Register(to)
+	for i := range a.services {
+		s := &a.services[i]
+		s.Register(&bearers{BearerConfig: a.bearers, service: s, to: to, refusals: a.guard.refusals, log: a.guard.log})
 	}
 }
 

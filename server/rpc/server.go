@@ -119,7 +119,7 @@ func (s *Server) limitTime(ctx context.Context, info *tap.Info) (context.Context
 
 // unknown refuses what is no method of ours.
 func (s *Server) unknown(_ any, stream grpc.ServerStream) error {
-	return s.refuse(stream.Context(), exchange.Refuse(fault.CodeUnknownMethod, fault.ReasonNotFound,
+	return s.refuse(stream.Context(), exchange.Refuse(fault.CodeUnknownMethod, exchange.ReasonNotFound,
 		"there is no such method; this service may be older than its caller"))
 }
 
