@@ -172,9 +172,8 @@ func refusal(a *Attempt) error {
 // obtain gets the token and fixes the end that the caller is told: min(token's rest, limit, presented tokens' rest).
 func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 	now, limit, notAfter := s.now(), a.limit(), a.notAfter()
-	if Rest(notAfter, now) < a.Decision.Grant.MinLifetime {
-		return Refuse(CodeInvalidRequest, ReasonSubjectTokenExpiring,
-			"the subject token has less than %d s left, the least that is served here; get a fresh one", int(a.Decision.Grant.MinLifetime/time.Second))
+	if err := tooShort(&a.Decision.Grant, Rest(notAfter, now)); err != nil {
+		return err
 	}
 	grant := a.Decision.Grant
 	grant.Client = a.Call.Client.ID
