@@ -31,6 +31,7 @@
 //
 // The ledger and the keyset that seals what it keeps secret:
 //
+//	ledger.go     what is a key of the ledger, and how its absence is told
 //	sqlite.go     the ledger in one SQLite file, by compare and swap, safe between processes
 //	migrate.go    its schema, forward and one step back, from migrations/
 //	postgres.go   the ledger that replicas share, by the same compare and swap, bounded in time and connections
