@@ -153,6 +153,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	tokens, err := store.NewTokens(store.TokensConfig{
 		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Ended: revocations.Ended, Log: s.log, Metrics: s.metrics, Now: now,
+		MaxEntries: tierEntries, MaxBytes: tierBytes,
 	})
 	if err != nil {
 		return err
