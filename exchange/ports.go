@@ -15,6 +15,8 @@ const (
 	UseActor   Use = "actor"
 	// UseBearer is to speak for its subject with our own API (RFC 6750).
 	UseBearer Use = "bearer"
+	// UseExplain is to learn what would become of it. A token that is accepted once is not used up by that.
+	UseExplain Use = "explained"
 )
 
 // Verifier proves who a token speaks of. It dials only configured addresses, never one that a token names. A bad
@@ -70,7 +72,8 @@ type Signer interface {
 	Sign(ctx context.Context, claims []byte, until time.Time) (Secret, error)
 }
 
-// Ledger keeps what must not be lost, by compare and swap. Consumers: issuer, mapping.
+// Ledger keeps what must not be lost, by compare and swap, under keys of 1 to 512 bytes of UTF-8 without NUL; another key is
+// an error. Consumers: issuer, mapping, admission.
 type Ledger interface {
 	// Get returns a key's value and version; version 0 means that there is none.
 	Get(ctx context.Context, key string) (value []byte, version uint64, err error)

@@ -208,6 +208,27 @@ func TestMarksCoverEveryUse(t *testing.T) {
 	}
 }
 
+// Who explains a token doesn't use it up, and may explain one that was used.
+func TestExplainedTokensAreNotUsed(t *testing.T) {
+	p, pool, m := single(t, newClock())
+	token := p.good(t)
+	explain := func(when string) {
+		t.Helper()
+		before := len(m.seen)
+		_, err := pool.Verify(t.Context(), exchange.Presented{Token: exchange.Secret(token), Type: exchange.TypeJWT}, exchange.UseExplain)
+		wantReason(t, when, err, "")
+		if len(m.seen) != before {
+			t.Errorf("%s: it was marked", when)
+		}
+	}
+	explain("before its use")
+	_, err := verify(t, pool, token)
+	wantReason(t, "its use", err, "")
+	explain("after its use")
+	_, err = verify(t, pool, token)
+	wantReason(t, "its second use", err, exchange.ReasonSubjectTokenReplayed)
+}
+
 func TestSingleUseNeedsMarks(t *testing.T) {
 	c := newClock()
 	p := newIDP(t, c)

@@ -31,13 +31,14 @@ func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exc
 		p.metrics.refused(t.provider, err)
 		return nil, err
 	}
-	if made.provider.SingleUse {
+	switch {
+	case !made.provider.SingleUse:
+		p.verified.set(key, made)
+	case use != exchange.UseExplain:
 		if err := t.claim(ctx, p.config.Once, made); err != nil {
 			p.metrics.refused(t.provider, err)
 			return made.identity, err
 		}
-	} else {
-		p.verified.set(key, made)
 	}
 	made.provider.accepted.Inc()
 	return made.identity, nil

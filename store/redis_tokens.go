@@ -85,12 +85,10 @@ func (t *Tokens) fetch(ctx context.Context, g *exchange.Grant, w *want, least ti
 			continue
 		}
 		found, openErr := open(t.aead, &keys[i], box, g)
-		if openErr != nil {
-			t.metrics.dropped.WithLabelValues(string(exchange.CacheRedis), dropUnopened).Inc()
-			t.log.WarnContext(ctx, "a token in redis did not open under its key; it was dropped and will be minted anew: was it changed, or "+
-				"does another replica have another store.keyset_file?", "error", openErr)
-			if dropErr := t.redis.dropEntry(ctx, &keys[i], box); dropErr != nil {
-				err = dropErr
+		if openErr != nil || exchange.Rest(found.TrueExpiry, moved.now) <= 0 {
+			t.countDrop(ctx, openErr)
+			if err == nil { // no second call after one that failed
+				err = t.redis.dropEntry(ctx, &keys[i], box)
 			}
 			continue
 		}
@@ -103,6 +101,19 @@ func (t *Tokens) fetch(ctx context.Context, g *exchange.Grant, w *want, least ti
 		}
 	}
 	return token, ok, err
+}
+
+// countDrop tells of an entry of Redis that did not open; nil is for one that did, and that Redis should have dropped itself
+// long before.
+func (t *Tokens) countDrop(ctx context.Context, unopened error) {
+	if unopened == nil {
+		t.metrics.dropped.WithLabelValues(string(exchange.CacheRedis), dropStale).Inc()
+		t.log.WarnContext(ctx, "a token in redis has expired; it was dropped and will be minted anew: was it put back, or is a clock wrong?")
+		return
+	}
+	t.metrics.dropped.WithLabelValues(string(exchange.CacheRedis), dropUnopened).Inc()
+	t.log.WarnContext(ctx, "a token in redis did not open under its key; it was dropped and will be minted anew: was it changed, or "+
+		"does another replica have another store.keyset_file?", "error", unopened)
 }
 
 // gaveUpEntry is gaveUp for a token that is sealed.
