@@ -256,3 +256,18 @@ func TestRepeatedFields(t *testing.T) {
 		}
 	}
 }
+
+// A body where none belongs is not read.
+func TestBodyOfAGet(t *testing.T) {
+	_, m, b := newHouse(t)
+	for _, length := range []int64{5, -1} {
+		r := b.post(t, "/v1/mappings/x", "hello")
+		r.Method, r.ContentLength = http.MethodGet, length
+		if answer, body := do(t, r); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "takes none") {
+			t.Errorf("%d bytes: %d %s", length, answer.StatusCode, body)
+		}
+	}
+	if len(m.called) > 0 {
+		t.Errorf("called %v", m.called)
+	}
+}

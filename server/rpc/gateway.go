@@ -135,6 +135,9 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 // frameQuery has the query string read once, here. What is in it, the route's message takes by strictQuery, and what no
 // message takes is found by the guard.
 func frameQuery(r *http.Request, c *caller) *exchange.Error {
+	if r.ContentLength != 0 { // the gateway would read it, to whatever end, and throw it away
+		return inbound.Malformed("there is a body; this method takes none")
+	}
 	var err error
 	if c.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		return inbound.Malformed("%v", errQuery)
