@@ -10,7 +10,9 @@ import (
 // buildAPI makes the gRPC server, where it is wanted, and the handler that serves the same as JSON.
 func (s *Server) buildAPI(c *Config, m *metrics, w *watcher, bodies *inbound.Bodies) (http.Handler, error) {
 	api, err := rpc.New(rpc.Config{
-		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Services: c.Services,
+		Exchanger: c.Exchanger, Inquirer: c.Inquirer, Clients: c.Clients,
+		Introspections: m.inquiry(actionIntrospect, rpc.EntranceGRPC), Revocations: m.inquiry(actionRevoke, rpc.EntranceGRPC),
+		Proxies: c.TrustedProxies, Services: c.Services,
 		GRPC: m.entrance(rpc.EntranceGRPC), JSON: m.entrance(rpc.EntranceJSON), Watch: w.call, Bodies: bodies,
 		Now: c.Now, Log: c.Log,
 	})

@@ -71,8 +71,9 @@ type Config struct {
 	// JWKS returns the federation issuer's key set as JSON, at each request.
 	JWKS func() []byte
 
-	// Exchanger and Clients are those of all entrances.
+	// Exchanger, Inquirer and Clients are those of all entrances.
 	Exchanger oauth.Exchanger
+	Inquirer  oauth.Inquirer
 	Clients   oauth.Authenticator
 	// Services are those of the API beside TokenService, over gRPC and JSON.
 	Services []rpc.Service
@@ -130,7 +131,9 @@ func New(c Config) (*Server, error) {
 	s.addParts()
 	bodies := inbound.NewBodies()
 	endpoint, err := oauth.New(oauth.Config{
-		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Observer: m.entrance(oauth.Entrance), Bodies: bodies, Now: c.Now,
+		Exchanger: c.Exchanger, Inquirer: c.Inquirer, Clients: c.Clients, Proxies: c.TrustedProxies, Bodies: bodies, Now: c.Now,
+		Observer:       m.entrance(oauth.Entrance),
+		Introspections: m.inquiry(actionIntrospect, oauth.Entrance), Revocations: m.inquiry(actionRevoke, oauth.Entrance),
 	})
 	if err != nil {
 		return nil, err
@@ -155,7 +158,7 @@ func (c *Config) complete() error {
 		missing bool
 	}{
 		{"HTTP", c.HTTP == ""}, {"Admin", c.Admin == ""}, {"Issuer", c.Issuer == ""}, {"JWKS", c.JWKS == nil},
-		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"Log", c.Log == nil},
+		{"Exchanger", c.Exchanger == nil}, {"Inquirer", c.Inquirer == nil}, {"Clients", c.Clients == nil}, {"Log", c.Log == nil},
 	} {
 		if need.missing {
 			return fmt.Errorf("server.Config.%s is missing", need.name)

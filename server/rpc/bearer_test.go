@@ -385,7 +385,8 @@ func TestBearersAreAccessTokens(t *testing.T) {
 
 func TestBearersAreNeeded(t *testing.T) {
 	_, err := rpc.New(rpc.Config{
-		Exchanger: &exchanger{}, Clients: &clients.Registry{}, GRPC: &observer{}, JSON: &observer{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Exchanger: &exchanger{}, Inquirer: &exchanger{}, Clients: &clients.Registry{}, GRPC: &observer{}, JSON: &observer{},
+		Introspections: &observer{}, Revocations: &observer{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Services: []rpc.Service{{}},
 	})
 	if err == nil || !strings.Contains(err.Error(), "rpc.BearerConfig.Verifier is missing") {

@@ -30,6 +30,26 @@ type exchanger struct {
 	mu       sync.Mutex
 	calls    []exchange.Call
 	failures []exchange.Failure
+	// found is what introspection answers, and inquiries what was asked.
+	found     exchange.Introspection
+	inquiries []exchange.Inquiry
+}
+
+func (e *exchanger) Introspect(ctx context.Context, q *exchange.Inquiry) (exchange.Introspection, error) {
+	return e.found, e.Revoke(ctx, q)
+}
+
+// Revoke does, but for the token "others".
+func (e *exchanger) Revoke(_ context.Context, q *exchange.Inquiry) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inquiries = append(e.inquiries, *q)
+	if q.Token == "others" {
+		err := exchange.Refuse(exchange.CodeUnauthorizedClient, exchange.ReasonClientNotAllowed, "refused")
+		err.DecisionID = "recorded"
+		return err
+	}
+	return nil
 }
 
 func (e *exchanger) Exchange(ctx context.Context, call *exchange.Call) (exchange.Answer, error) {
@@ -121,12 +141,15 @@ func (o *observer) of(reason exchange.Reason) int {
 type bench struct {
 	exchanger  *exchanger
 	grpc, json *observer
-	server     *rpc.Server
-	conn       *grpc.ClientConn
-	client     stsv1.TokenServiceClient
-	web        *httptest.Server
-	address    string          // of the server
-	h2         *http.Transport // for calls by hand
+
+	introspected, revoked *observer
+
+	server  *rpc.Server
+	conn    *grpc.ClientConn
+	client  stsv1.TokenServiceClient
+	web     *httptest.Server
+	address string          // of the server
+	h2      *http.Transport // for calls by hand
 }
 
 func newBench(t *testing.T, change ...func(*rpc.Config, *rpc.ServerConfig)) *bench {
@@ -142,9 +165,9 @@ func newBench(t *testing.T, change ...func(*rpc.Config, *rpc.ServerConfig)) *ben
 		t.Fatal(err)
 	}
 	registry.Commit(snapshot)
-	b := &bench{exchanger: &exchanger{}, grpc: &observer{}, json: &observer{}}
+	b := &bench{exchanger: &exchanger{}, grpc: &observer{}, json: &observer{}, introspected: &observer{}, revoked: &observer{}}
 	c := rpc.Config{
-		Exchanger: b.exchanger, Clients: registry, GRPC: b.grpc, JSON: b.json, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Exchanger: b.exchanger, Inquirer: b.exchanger, Introspections: b.introspected, Revocations: b.revoked, Clients: registry, GRPC: b.grpc, JSON: b.json, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	sc := rpc.ServerConfig{Calls: 100}
 	for _, f := range change {

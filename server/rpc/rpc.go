@@ -29,6 +29,12 @@ type Exchanger interface {
 	RefuseUnknown(f exchange.Failure) *exchange.Error
 }
 
+// Inquirer answers for the tokens that were handed out. Its errors name their record.
+type Inquirer interface {
+	Introspect(ctx context.Context, q *exchange.Inquiry) (exchange.Introspection, error)
+	Revoke(ctx context.Context, q *exchange.Inquiry) error
+}
+
 // Authenticator proves clients. Its error is an *exchange.Error.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c clients.Credentials) (*exchange.Client, error)
@@ -55,13 +61,16 @@ type Service struct {
 
 // Config is what an API is made of.
 type Config struct {
-	// Exchanger and Clients are those of TokenService. Needed.
+	// Exchanger, Inquirer and Clients are those of TokenService. Needed.
 	Exchanger Exchanger
+	Inquirer  Inquirer
 	Clients   Authenticator
 	// Proxies are those whose forwarded client certificates are believed.
 	Proxies clients.Proxies
 	// GRPC and JSON count what each entrance answered. Needed.
 	GRPC, JSON Observer
+	// Introspections and Revocations count those of gRPC; they have no other entrance here. Needed.
+	Introspections, Revocations Observer
 	// Watch begins the watch over one gRPC call, with its traceparent metadata, and returns what ends it; nil for none.
 	// JSON requests are watched as the HTTP requests that they are.
 	Watch func(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code))
@@ -91,7 +100,8 @@ func New(c Config) (*API, error) {
 		name    string
 		missing bool
 	}{
-		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"GRPC", c.GRPC == nil}, {"JSON", c.JSON == nil},
+		{"Exchanger", c.Exchanger == nil}, {"Inquirer", c.Inquirer == nil}, {"Clients", c.Clients == nil}, {"GRPC", c.GRPC == nil}, {"JSON", c.JSON == nil},
+		{"Introspections", c.Introspections == nil}, {"Revocations", c.Revocations == nil},
 		{"Now", c.Now == nil}, {"Log", c.Log == nil},
 	} {
 		if need.missing {
@@ -115,7 +125,10 @@ func New(c Config) (*API, error) {
 	refusals := &refusals{
 		exchanger: c.Exchanger, observers: map[string]Observer{EntranceGRPC: c.GRPC, EntranceJSON: c.JSON}, now: c.Now,
 	}
-	tokens := &tokens{exchanger: c.Exchanger, clients: c.Clients, refusals: refusals, log: c.Log}
+	tokens := &tokens{
+		exchanger: c.Exchanger, inquirer: c.Inquirer, clients: c.Clients, refusals: refusals, log: c.Log,
+		introspections: c.Introspections, revocations: c.Revocations,
+	}
 	own := Service{
 		Register: func(r grpc.ServiceRegistrar) { stsv1.RegisterTokenServiceServer(r, tokens) },
 		Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
