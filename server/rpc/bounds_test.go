@@ -271,3 +271,49 @@ func TestBodyOfAGet(t *testing.T) {
 		t.Errorf("called %v", m.called)
 	}
 }
+
+// ending remembers when the time of a call ends.
+type ending struct {
+	rpc.Exchanger
+	at chan time.Time
+}
+
+func (e ending) Exchange(ctx context.Context, call *exchange.Call) (exchange.Answer, error) {
+	at, _ := ctx.Deadline()
+	e.at <- at
+	return e.Exchanger.Exchange(ctx, call)
+}
+
+// asked is a body that remembers when it was first read from.
+type asked struct {
+	io.Reader
+	at time.Time
+}
+
+func (a *asked) Read(p []byte) (int, error) {
+	if a.at.IsZero() {
+		a.at = time.Now()
+	}
+	return a.Reader.Read(p)
+}
+
+// The coming of a body is part of a call's time, or the answer would come when the HTTP server has hung up.
+func TestTimeOfABody(t *testing.T) {
+	ends := make(chan time.Time, 1)
+	b := newBench(t, func(c *rpc.Config, _ *rpc.ServerConfig) { c.CallTime, c.Exchanger = time.Minute, ending{c.Exchanger, ends} })
+	body := &asked{Reader: strings.NewReader(good)}
+	r := b.post(t, "/v1/exchange", "")
+	r.Body, r.ContentLength = io.NopCloser(body), int64(len(good))
+	r.Header.Set("Expect", "100-continue") // the server asks for the body when it has begun to read it
+	answer, err := (&http.Transport{ExpectContinueTimeout: 30 * time.Second, DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatal(answer.Status)
+	}
+	if end := <-ends; !end.Before(body.at.Add(time.Minute)) {
+		t.Errorf("the call ends %s after its body was asked for", end.Sub(body.at))
+	}
+}

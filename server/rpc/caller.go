@@ -25,7 +25,9 @@ import (
 type caller struct {
 	entrance string
 	began    time.Time
-	peer     netip.Addr
+	// until is when the time of a JSON request's call is over, counted from before its body came.
+	until time.Time
+	peer  netip.Addr
 	// credentials are those that came with the connection and beside the message.
 	credentials clients.Credentials
 	// doubled says that there was more than one authorization.

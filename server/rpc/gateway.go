@@ -84,7 +84,12 @@ func (a *API) JSON() (http.Handler, error) {
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
-	g.mux.ServeHTTP(w, r.WithContext(withCaller(r.Context(), g.guard.httpCaller(r))))
+	c := g.guard.httpCaller(r)
+	timed, cancel := context.WithTimeout(r.Context(), g.guard.callTime)
+	defer cancel()
+	// The call ends then, and not the gateway's waiting for it: what a batch has got by then is answered.
+	c.until, _ = timed.Deadline()
+	g.mux.ServeHTTP(w, r.WithContext(withCaller(r.Context(), c)))
 }
 
 // framed refuses a request that found its route and is not in good order, before its body becomes a message.

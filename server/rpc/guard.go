@@ -79,8 +79,11 @@ func (g *guard) unary(method string, next unaryHandler) unaryHandler {
 	limits := limitsOf(method == stsv1.TokenService_BatchExchange_FullMethodName)
 	return func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (response any, err error) {
 		ctx, c := g.identify(ctx)
-		ctx, cancel := context.WithTimeout(ctx, g.callTime)
-		defer cancel()
+		if !c.until.IsZero() { // the server limits the time of those that come over gRPC
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, c.until)
+			defer cancel()
+		}
 		ctx, end := g.begin(ctx, c, method)
 		release := func() {}
 		defer func() {
