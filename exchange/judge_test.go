@@ -17,7 +17,9 @@ func TestJudge(t *testing.T) {
 	}{
 		{"granted", func(*world, *exchange.Attempt) {}, "", 10 * time.Minute},
 		{"a shorter wish", func(_ *world, a *exchange.Attempt) { a.Request.Lifetime = time.Minute }, "", time.Minute},
-		{"a shorter token", func(w *world, _ *exchange.Attempt) { w.identity.Expiry = noon.Truncate(time.Second).Add(90 * time.Second) }, "", 89 * time.Second},
+		{"a shorter token", func(w *world, _ *exchange.Attempt) {
+			w.identity.Expiry = noon.Truncate(time.Second).Add(90 * time.Second)
+		}, "", 89 * time.Second},
 		{"a token near its end", func(w *world, _ *exchange.Attempt) { w.identity.Expiry = noon.Add(59 * time.Second) }, exchange.ReasonSubjectTokenExpiring, 0},
 		{"another provider", func(w *world, _ *exchange.Attempt) { w.identity.Provider = "entra" }, exchange.ReasonIssuerNotAllowed, 0},
 		{"another party", func(w *world, _ *exchange.Attempt) { w.identity.Party = "" }, exchange.ReasonPartyNotAuthorized, 0},

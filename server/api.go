@@ -12,7 +12,7 @@ func (s *Server) buildAPI(c *Config, m *metrics, w *watcher, bodies *inbound.Bod
 	api, err := rpc.New(rpc.Config{
 		Exchanger: c.Exchanger, Inquirer: c.Inquirer, Clients: c.Clients,
 		Introspections: m.inquiry(actionIntrospect, rpc.EntranceGRPC), Revocations: m.inquiry(actionRevoke, rpc.EntranceGRPC),
-		Proxies: c.TrustedProxies, Services: c.Services,
+		Proxies: c.TrustedProxies, Services: c.Services, Bearers: c.Bearers,
 		GRPC: m.entrance(rpc.EntranceGRPC), JSON: m.entrance(rpc.EntranceJSON), Watch: w.call, Bodies: bodies,
 		Now: c.Now, Log: c.Log,
 	})

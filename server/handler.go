@@ -49,7 +49,10 @@ func newHandler(c *Config, w watcher, endpoint *oauth.Endpoint, api http.Handler
 		return nil, err
 	}
 	maps.Copy(routes, endpoints)
-	routes[openAPIPath] = openAPI{refuse}
+	routes[openAPIPath] = openAPI(refuse)
+	for _, path := range c.Bearers.Resource.Paths() {
+		routes[path] = c.resourceMetadata()
+	}
 	return &handler{routes: routes, api: api, refuse: refuse, watcher: w, log: c.Log, most: int64(c.Connections)}, nil
 }
 

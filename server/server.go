@@ -75,8 +75,12 @@ type Config struct {
 	Exchanger oauth.Exchanger
 	Inquirer  oauth.Inquirer
 	Clients   oauth.Authenticator
-	// Services are those of the API beside TokenService, over gRPC and JSON.
+	// Services are those of the API beside TokenService, over gRPC and JSON, to Bearers. The server knows their Resource and
+	// Observe itself.
 	Services []rpc.Service
+	Bearers  rpc.BearerConfig
+	// BearerIssuers returns the issuers whose tokens may have a role, to be told in the metadata; nil tells none.
+	BearerIssuers func() []string
 
 	// Parts are what /readyz reports on, beside the server's own.
 	Parts []Part
@@ -129,6 +133,9 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
 	}
 	s.addParts()
+	if err := c.completeBearers(); err != nil {
+		return nil, err
+	}
 	bodies := inbound.NewBodies()
 	endpoint, err := oauth.New(oauth.Config{
 		Exchanger: c.Exchanger, Inquirer: c.Inquirer, Clients: c.Clients, Proxies: c.TrustedProxies, Bodies: bodies, Now: c.Now,

@@ -165,5 +165,15 @@ func isVSCHAR(id string) bool {
 	return id != ""
 }
 
+// Client returns the client of that id as it is registered, nil where there is none. It says nothing about who asks.
+func (r *Registry) Client(id string) *exchange.Client {
+	s := r.current.Load()
+	if s == nil || s.entries[id] == nil {
+		return nil
+	}
+	client := s.entries[id].client
+	return &client
+}
+
 // Commit puts a snapshot in force, for every request that authenticates from now on.
 func (r *Registry) Commit(s *Snapshot) { r.current.Store(s) }
