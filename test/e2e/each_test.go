@@ -33,9 +33,7 @@ func eachOf(t *testing.T, some []entrance, w *world, rows string, test func(t *t
 			w.Later()
 		}
 		t.Run(e.name, func(t *testing.T) {
-			for _, row := range strings.Fields(rows) {
-				covered.note(row, e.name)
-			}
+			covered.notes(rows, e.name)
 			test(t, h.through(t, e, "answer"))
 		})
 	}
