@@ -35,6 +35,7 @@ type fleet struct {
 	recorder *recorder
 	ends     ends // what clients have given up
 	replicas []*replica
+	denied   bool // that commands are denied is meant
 }
 
 type replica struct {
@@ -44,7 +45,19 @@ type replica struct {
 
 func newFleet(t *testing.T, replicas int, timeout time.Duration) *fleet {
 	t.Helper()
-	server, err := testservice.StartRedis(false)
+	f := startFleet(t, false)
+	for range replicas {
+		f.join(t, timeout, f.aead)
+	}
+	return f
+}
+
+// newSecureFleet is one without replicas, whose Redis speaks TLS.
+func newSecureFleet(t *testing.T) *fleet { return startFleet(t, true) }
+
+func startFleet(t *testing.T, secure bool) *fleet {
+	t.Helper()
+	server, err := testservice.StartRedis(secure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +66,12 @@ func newFleet(t *testing.T, replicas int, timeout time.Duration) *fleet {
 	t.Cleanup(func() { _ = f.admin.Close() })
 	f.now = f.clock.Now
 	f.minter = &minter{now: f.clock.Now}
-	for range replicas {
-		f.join(t, timeout, f.aead)
-	}
+	t.Cleanup(func() {
+		// It is empty after a kill, too.
+		if denied, err := f.admin.Do(context.Background(), "ACL", "LOG").Slice(); !f.denied && err == nil && len(denied) > 0 {
+			t.Errorf("commands beyond the documented rights: %v", denied)
+		}
+	})
 	return f
 }
 
@@ -110,6 +126,7 @@ func (f *fleet) make(t *testing.T, address string, timeout time.Duration, sealer
 // allow changes what the service's user may do.
 func (f *fleet) allow(t *testing.T, rule string) {
 	t.Helper()
+	f.denied = true
 	must(t, f.admin.Do(t.Context(), "ACL", "SETUSER", f.redis.Username, rule).Err())
 }
 
