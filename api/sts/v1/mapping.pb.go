@@ -1759,7 +1759,8 @@ type ExplainedGrant struct {
 	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// The authorization details.
 	AuthorizationDetails []*AuthorizationDetail `protobuf:"bytes,5,rep,name=authorization_details,json=authorizationDetails,proto3" json:"authorization_details,omitempty"`
-	// How long the token could be used, in seconds: what rule, request and subject token leave.
+	// How long the token could be used, in seconds: what rule, request and subject token leave. One that is handed out may
+	// be good for less, since minted tokens are shared.
 	LifetimeSeconds int32 `protobuf:"varint,6,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
