@@ -262,8 +262,12 @@ func (w *world) try(req *http.Request) (answer, error) {
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		a.RetryAfter = time.Duration(seconds) * time.Second
 	}
-	if a.Status >= http.StatusBadRequest && !strings.HasPrefix(req.URL.String(), w.dbx.URL()) {
+	switch {
+	case strings.HasPrefix(req.URL.String(), w.dbx.URL()):
+	case a.Status >= http.StatusBadRequest:
 		w.said.addError(a)
+	default:
+		w.said.addError(answer{Status: a.Status, Header: a.Header})
 	}
 	return a, nil
 }

@@ -25,7 +25,7 @@ func on(d *testservice.Database) func(*world, *setup) {
 		if err := store.MakeKeyset(keyset); err != nil {
 			w.t.Fatal(err)
 		}
-		w.secrets["database"] = d.Password()
+		w.database, w.secrets["database"] = d, d.Password()
 		s.config["database"] = d.URL
 		s.config["store"] = object{"keyset_file": keyset}
 	}

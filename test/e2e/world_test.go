@@ -24,6 +24,7 @@ import (
 	"github.com/lakegate/sts/internal/emulator"
 	"github.com/lakegate/sts/internal/emulator/databricks"
 	"github.com/lakegate/sts/internal/emulator/idp"
+	"github.com/lakegate/sts/internal/testservice"
 )
 
 // The principals of the worlds' workspace.
@@ -73,8 +74,11 @@ type world struct {
 	credentials credentials.TransportCredentials
 	kept        *grpc.ClientConn // nil for a new one each time
 
-	command  func() *exec.Cmd // starts the service; the program itself where a test has no wish
-	auditDir string           // where the test sees the audit log
+	command   func() *exec.Cmd      // starts the service; the program itself where a test has no wish
+	auditDir  string                // where the test sees the audit log
+	database  *testservice.Database // nil where the ledger is a file
+	redis     *testservice.Redis    // nil where there is none
+	redisLost bool                  // the test has ended or emptied it, so that nothing need be in it
 
 	said        *collected
 	lastMetrics string
