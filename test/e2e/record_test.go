@@ -47,6 +47,8 @@ type record struct {
 	DurationUS    int64          `json:"duration_us"`
 	Cause         string         `json:"cause"`
 	Action        string         `json:"action"`
+	Object        string         `json:"object"`
+	Detail        string         `json:"detail"`
 	Count         int            `json:"count"`
 	Groups        []string       `json:"groups"`
 	Claims        map[string]any `json:"claims"`
