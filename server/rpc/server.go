@@ -77,7 +77,6 @@ func (a *API) Server(c ServerConfig) *Server {
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.InitialWindowSize(flowWindow),
 		grpc.ReadBufferSize(readBuffer),
-		grpc.SharedWriteBuffer(true),
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTime, Time: aliveTime, Timeout: aliveAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
@@ -112,8 +111,8 @@ func (s *Server) limitTime(ctx context.Context, info *tap.Info) (context.Context
 	if s.lasting[info.FullMethodName] {
 		return ctx, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.guard.callTime)
-	_ = cancel // gRPC ends the context around it with the call
+	ctx, cancel := context.WithTimeout(ctx, s.guard.callTime) //nolint:gosec // gRPC ends the context around it with the call
+	_ = cancel
 	return ctx, nil
 }
 
