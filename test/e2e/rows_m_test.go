@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -324,28 +323,5 @@ func TestHealthOverGRPC(t *testing.T) {
 	is, err := healthv1.NewHealthClient(w.GRPC()).Check(t.Context(), &healthv1.HealthCheckRequest{})
 	if err != nil || is.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 		t.Errorf("%v, %v", is, err)
-	}
-}
-
-// TestCurl exchanges a token as a person would, over JSON.
-func TestCurl(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Fatal("curl is not installed; make test installs it")
-	}
-	w := newWorld(t)
-	w.WriteFile("request.json", protoJSON(w, message(w, b0(w))))
-	cmd := exec.Command("curl", "-sS", "-u", "kong:"+w.secrets["kong"], "-H", "Content-Type: application/json", "--data", "@request.json", "http://"+w.sts.http+"/v1/exchange")
-	cmd.Dir = w.dir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var a answer
-	if err := json.Unmarshal(out, &a); err != nil || a.AccessToken == "" {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if status := w.Invoke("churn", a.AccessToken); status != http.StatusOK {
-		t.Errorf("the token calls the model: status %d", status)
 	}
 }
