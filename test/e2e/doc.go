@@ -9,6 +9,7 @@
 //	each_test.go      a test of rows through each entrance, and that all answered and recorded the same
 //	row_test.go       the conformance runner: a table of rows, each through each entrance
 //	rows_*_test.go    the rows, one file per section of the conformance list, each test named by its row
+//	scan_test.go      the end of every test: no secret in what the service has said and kept, dump_test.go says where
 //	coverage_test.go  which rows there must be, and that each ran through every entrance that it has
 //
 // A row is a line of a table (runRows) or a test (eachEntrance). Neither says how an entrance is asked: both run through
