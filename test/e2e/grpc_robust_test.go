@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -164,7 +165,7 @@ func (c *framed) grpcStatus(stream uint32, name string) string {
 	for {
 		frame, err := c.ReadFrame()
 		if err != nil {
-			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				c.t.Fatalf("%s: no answer on stream %d", name, stream)
 			}
 			return "closed"
@@ -304,10 +305,8 @@ func TestGRPCByTheFrame(t *testing.T) {
 		_, _ = io.WriteString(conn, bytes)
 		_ = conn.(*net.TCPConn).CloseWrite()
 		_ = conn.SetReadDeadline(time.Now().Add(patience))
-		if _, err := io.Copy(io.Discard, conn); err != nil {
-			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-				t.Errorf("%s: the connection stays", name)
-			}
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection stays", name)
 		}
 		_ = conn.Close()
 		if a := askGRPC(w, b0(w)); a.Status != http.StatusOK {

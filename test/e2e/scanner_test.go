@@ -24,16 +24,14 @@ func newScanner(secrets []string) *scanner {
 		for _, form := range forms(secret) {
 			if len(form) >= window {
 				s.forms[form[:window]] = secret
-				s.likely[place(form)] = true
+				s.likely[place(binary.LittleEndian.Uint32([]byte(form[:4])))] = true
 			}
 		}
 	}
 	return s
 }
 
-func place(text string) uint32 {
-	return binary.LittleEndian.Uint32([]byte(text[:4])) * 2654435761 >> 12
-}
+func place(four uint32) uint32 { return four * 2654435761 >> 12 }
 
 // forms are the secret whole, by segment, percent-encoded, in base64 and in hex, and so are the bytes that it encodes.
 func forms(secret string) []string {
@@ -64,14 +62,19 @@ type hit struct {
 	secret string
 }
 
-// all returns every place of text where a secret begins.
+// all returns every place of text where a secret begins. The race detector would take ten times as long over it.
+//
+//go:norace
 func (s *scanner) all(text string) (hits []hit) {
-	for i := 0; i+window <= len(text); i++ {
-		if !s.likely[place(text[i:i+4])] {
+	var four uint32 // the bytes that end at next
+	for next := range len(text) {
+		four = four>>8 | uint32(text[next])<<24
+		at := next - 3
+		if !s.likely[place(four)] || at < 0 || at+window > len(text) {
 			continue
 		}
-		if secret, found := s.forms[text[i:i+window]]; found {
-			hits = append(hits, hit{at: i, secret: secret})
+		if secret, found := s.forms[text[at:at+window]]; found {
+			hits = append(hits, hit{at: at, secret: secret})
 		}
 	}
 	return hits
