@@ -56,6 +56,7 @@ func TestExplainClaims(t *testing.T) {
 		{"by the workspace's URL", func(r *stsv1.ExplainRequest) { r.Audience, r.Resource = "", "https://PROD.example:443/" }, "granted ml sql 600 by data-science"},
 		{"no such target", func(r *stsv1.ExplainRequest) { r.Audience = "nowhere" }, "denied target_unknown"},
 		{"a target that is no name", func(r *stsv1.ExplainRequest) { r.Audience = "No Where" }, "denied target_unknown"},
+		{"a client that may exchange nothing", func(r *stsv1.ExplainRequest) { r.Client = "idle" }, "denied client_not_allowed"},
 		{"not the client's", func(r *stsv1.ExplainRequest) { r.Audience = "staging" }, "denied target_unknown"},
 		{"too wide a scope", func(r *stsv1.ExplainRequest) { r.Scope = "sql all-apis" }, "denied scope_exceeds_policy by data-science"},
 		{"a malformed scope", func(r *stsv1.ExplainRequest) { r.Scope = `"` }, "denied request_malformed by data-science"},
