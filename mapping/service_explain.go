@@ -175,8 +175,9 @@ func furthest(all []Trace) []*Trace {
 }
 
 func traceMessage(tr *Trace) *stsv1.RuleTrace {
+	wanted, saw := tr.Condition()
 	return &stsv1.RuleTrace{
-		Rule: tr.Rule, Effect: effectOf(tr.Deny), Matched: tr.Matched, Failed: tr.Failed, Wanted: tr.Wanted, Saw: tr.Saw,
+		Rule: tr.Rule, Effect: effectOf(tr.Deny), Matched: tr.Matched, Failed: tr.Failed, Wanted: wanted, Saw: saw,
 		Alone: tr.Alone, Position: positionMessage(tr.Pos),
 	}
 }

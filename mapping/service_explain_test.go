@@ -253,3 +253,22 @@ func TestExplainIsBounded(t *testing.T) {
 		t.Errorf("%d went as far as their groups; the last is %v", byGroup, last)
 	}
 }
+
+// What a rule wanted and saw takes an evaluation of its own, a hundred times as dear as to decide. That is spent on rules
+// that are shown, not on all that could have matched.
+func TestExplainTellsOfWhatIsShown(t *testing.T) {
+	const n = 300
+	var b strings.Builder
+	b.WriteString("rules:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - {id: r%d, match: {issuer: [okta], groups: {any: [ds]}, when: 'claims.team == \"%d\"'}, grant: {principal: ml}}\n", i, i)
+	}
+	p := compile(t, b.String())
+	a := attempt(ada("ds"), "prod")
+	if each := testing.AllocsPerRun(5, func() { p.Explain(a) }) / n; each > 30 {
+		t.Errorf("%.0f allocations for each rule", each)
+	}
+	if x := p.Explain(a); len(x.Rules) != n || !strings.Contains(x.Text(), `rule r0 (p.yaml:`) || !strings.Contains(x.Text(), `whose when wants claims.team == "0" and saw team = missing`) {
+		t.Errorf("%d rules, %s", len(x.Rules), x.Text())
+	}
+}
