@@ -207,7 +207,7 @@ func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, no
 		b.log.ErrorContext(ctx, "the audit log did not accept a record; the request is not answered", "decision_id", id, "error", err)
 		failed = exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonAuditUnavailable,
 			"the audit log can't be written, so there is no answer; ask again shortly").After(time.Second)
-	} else if failed != nil && use.Outcome() == exchange.OutcomeFailed {
+	} else if failed != nil && use.Outcome() == exchange.OutcomeFailed && failed.Code != exchange.CodeDeadline {
 		b.log.ErrorContext(ctx, use.Action+" failed", "decision_id", id, "reason", string(failed.Reason), "error", failed)
 	}
 	if failed == nil {

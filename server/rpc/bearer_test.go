@@ -37,6 +37,15 @@ type house struct {
 	records   []exchange.Event
 	down      error // of the record
 	observed  []string
+	alarms    []string // lines of the log at level ERROR
+}
+
+// Write takes what is logged.
+func (h *house) Write(line []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.alarms = append(h.alarms, string(line))
+	return len(line), nil
 }
 
 // Verify knows these tokens: "auditor" and "operator" speak of subjects of that role, "nobody" of one without, "plain" of an
@@ -98,6 +107,8 @@ func (m *mappings) GetRule(_ context.Context, r *stsv1.GetRuleRequest) (*stsv1.G
 		return nil, exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "there is none")
 	case "broken":
 		return nil, errors.New("out of order")
+	case "left":
+		return nil, context.Canceled
 	case "panic":
 		panic("out of order")
 	}
@@ -143,6 +154,7 @@ func houseOf(t *testing.T, services ...rpc.Service) (*house, *bench) {
 	}
 	b := newBench(t, func(c *rpc.Config, _ *rpc.ServerConfig) {
 		c.Services = services
+		c.Log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelError}))
 		c.Bearers = rpc.BearerConfig{
 			Verifier: h, Limits: h, Recorder: h, Resource: resource, Random: strings.NewReader(strings.Repeat("r", 10_000)),
 			Holds: func(who *exchange.Identity, role string, _ time.Time) bool {
@@ -382,6 +394,17 @@ func TestBearersAreLimited(t *testing.T) {
 	}
 	if h.entered.ID != "" || h.entered.Rate <= 0 || h.entered.Burst <= 0 || len(h.presented) > 0 {
 		t.Errorf("limited as %+v, after %v was looked at", h.entered, h.presented)
+	}
+}
+
+// Who hangs up, or gives no time, fails; that is on record, and no alarm.
+func TestBearersThatLeave(t *testing.T) {
+	for rule, alarms := range map[string]int{"left": 0, "broken": 1} {
+		h, _, b := newHouse(t)
+		got := b.getJSON(t, "/v1/mappings/"+rule, "Bearer auditor")
+		if len(h.records) != 1 || h.records[0].Admin.Outcome() != exchange.OutcomeFailed || len(h.alarms) != alarms {
+			t.Errorf("%s: %+v, %d records, alarms %q", rule, got, len(h.records), h.alarms)
+		}
 	}
 }
 
