@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -180,6 +181,24 @@ func TestStopIsBounded(t *testing.T) {
 	close(end)
 	if err := <-ended; status.Code(err) != codes.Unavailable {
 		t.Errorf("the call: %v", err)
+	}
+}
+
+// A server that was stopped before it came to serve has nothing to complain of, and leaves nobody waiting at its port.
+func TestStopBeforeServe(t *testing.T) {
+	b := newBench(t)
+	if !b.server.Stop(t.Context()) {
+		t.Error("calls were cut off")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.server.Serve(l); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err == nil {
+		t.Error("the listener was still open")
 	}
 }
 

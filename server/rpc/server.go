@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"maps"
 	"net"
 	"slices"
@@ -138,8 +139,13 @@ func (s *Server) Report(ready bool) {
 	}
 }
 
-// Serve works until Stop, or until the listener breaks.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+// Serve works until Stop, which may come first, or until the listener breaks.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.grpc.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
+}
 
 // Stop takes no new calls, and lets those under way end until ctx does. It reports whether they all did; those that go on
 // when they are told to end are left behind.
