@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
@@ -99,10 +97,10 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := e.now()
 	answer, err := e.token(w, r)
 	if err != nil {
-		describe(r.Context(), err.DecisionID, err)
+		inbound.Describe(r.Context(), err.DecisionID, err)
 		fault.Write(w, err)
 	} else {
-		describe(r.Context(), answer.DecisionID, nil)
+		inbound.Describe(r.Context(), answer.DecisionID, nil)
 		writeAnswer(w, &answer)
 	}
 	e.observer.Observe(err, e.now().Sub(began))
@@ -141,16 +139,4 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request) (exchange.Answe
 // refuse records a failure from before the client was known.
 func (e *Endpoint) refuse(r *http.Request, err *exchange.Error) *exchange.Error {
 	return e.exchanger.RefuseUnknown(exchange.Failure{Entrance: Entrance, Source: exchange.Source{Peer: inbound.Peer(r)}, Err: err})
-}
-
-// describe tells the span of a sampled request how it went. The reason is ours; the error's text may be foreign.
-func describe(ctx context.Context, decisionID string, err *exchange.Error) {
-	span := trace.SpanFromContext(ctx)
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(attribute.String("decision_id", decisionID))
-	if err != nil {
-		span.SetAttributes(attribute.String("reason", string(err.Reason)))
-	}
 }

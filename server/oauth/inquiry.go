@@ -80,7 +80,7 @@ func (e *Endpoint) inquiries(observer Observer, answer func(context.Context, htt
 		began := e.now()
 		err := e.inquiry(w, r, answer)
 		if err != nil {
-			describe(r.Context(), err.DecisionID, err)
+			inbound.Describe(r.Context(), err.DecisionID, err)
 			fault.Write(w, err)
 		}
 		observer.Observe(err, e.now().Sub(began))

@@ -211,7 +211,7 @@ func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, no
 		b.log.ErrorContext(ctx, use.Action+" failed", "decision_id", id, "reason", string(failed.Reason), "error", failed)
 	}
 	if failed == nil {
-		describe(ctx, id, nil)
+		inbound.Describe(ctx, id, nil)
 		b.Observe(use.Action, nil)
 		return nil
 	}
@@ -222,7 +222,7 @@ func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, no
 
 // refuse counts a refusal that has its record, and challenges the bearer.
 func (b *bearers) refuse(ctx context.Context, c *caller, action string, err *exchange.Error) error {
-	describe(ctx, err.DecisionID, err)
+	inbound.Describe(ctx, err.DecisionID, err)
 	b.Observe(action, err)
 	challenge := fault.Challenge(err, b.Resource.Metadata)
 	switch {

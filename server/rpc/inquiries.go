@@ -52,7 +52,7 @@ func (t *tokens) inquire(ctx context.Context, r inquiryMessage, observer Observe
 	}
 	observer.Observe(err, t.refusals.now().Sub(c.began))
 	if err != nil {
-		describe(ctx, err.DecisionID, err)
+		inbound.Describe(ctx, err.DecisionID, err)
 		return err
 	}
 	return nil

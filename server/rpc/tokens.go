@@ -4,9 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
-
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/inbound"
@@ -30,10 +27,10 @@ func (t *tokens) Exchange(ctx context.Context, r *stsv1.ExchangeRequest) (*stsv1
 	answer, err := t.exchange(ctx, c, r)
 	t.refusals.observe(c, err, c.began)
 	if err != nil {
-		describe(ctx, err.DecisionID, err)
+		inbound.Describe(ctx, err.DecisionID, err)
 		return nil, err
 	}
-	describe(ctx, answer.DecisionID, nil)
+	inbound.Describe(ctx, answer.DecisionID, nil)
 	return responseOf(&answer), nil
 }
 
@@ -78,16 +75,4 @@ func (t *tokens) authenticate(ctx context.Context, c *caller, r presenter) (*exc
 		return nil, t.refusals.refuse(c, exchange.AsError(err))
 	}
 	return client, nil
-}
-
-// describe tells the span of a sampled call how it went. The reason is ours; the error's text may be foreign.
-func describe(ctx context.Context, decisionID string, err *exchange.Error) {
-	span := trace.SpanFromContext(ctx)
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(attribute.String("decision_id", decisionID))
-	if err != nil {
-		span.SetAttributes(attribute.String("reason", string(err.Reason)))
-	}
 }
