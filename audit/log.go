@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
 	"os"
@@ -39,6 +40,8 @@ type Config struct {
 	Directory string
 	// Replica names this process's file set and is part of every record: letters, digits, dots, dashes, underscores.
 	Replica string
+	// Key signs the log's checkpoints; its name begins the log's origin.
+	Key Key
 	// Sync is SyncMint if it is left out.
 	Sync Sync
 	// Retention is how long finished segments are kept; 8760 h if it is left out.
@@ -63,6 +66,8 @@ func (c *Config) complete() error {
 		return errors.New("audit.Config.Directory is missing")
 	case !replicaName.MatchString(c.Replica):
 		return errors.New("audit.Config.Replica must be a name of letters, digits, dots, dashes and underscores")
+	case c.Key.signer == nil:
+		return errNoKey
 	case c.Log == nil:
 		return errors.New("audit.Config.Log is missing")
 	}
@@ -110,11 +115,23 @@ type Log struct {
 	line    encoder
 	wrote   [8]string // types of the records in line
 	records []string  // slice of wrote
+	// leaves are those of the segment that the notary has not got yet, in order.
+	leaves []leaf
+	hasher hash.Hash // for leaves
+	// carried are the lines of a file that was given up which were not on disk; they go to the next.
+	carried []byte
+	// announce is the record of a log that was given up, to be written first of all; disowned says that this one is to be.
+	announce, disowned string
 	// subjects are the subject records of this segment.
 	subjects recent[subjectKey, string]
 	// handed are the hand-outs whose record is on disk.
 	handed recent[handOut, struct{}]
+	// firsts are the exchanges of this segment that others may repeat.
+	firsts recent[repeatKey, firstOf]
+	key    keyBuilder
 	fault  fault
+
+	notary notary
 
 	stop, stopped chan struct{}
 	ticks         sync.Mutex // one tick at a time
@@ -142,8 +159,10 @@ func Open(c Config) (*Log, error) {
 	l := &Log{
 		c: c, metrics: newMetrics(c.Metrics), create: createFile,
 		subjects: recent[subjectKey, string]{size: remembered}, handed: recent[handOut, struct{}]{size: remembered},
+		firsts: recent[repeatKey, firstOf]{size: remembered}, hasher: sha256.New(),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	l.notary.c, l.notary.metrics = &l.c, &l.metrics
 	if err := l.open(); err != nil {
 		if l.lock != nil {
 			err = errors.Join(err, l.lock.Close())
@@ -161,26 +180,48 @@ func (l *Log) open() (err error) {
 	if l.lock, err = lockReplica(l.c.Directory, l.c.Replica); err != nil {
 		return err
 	}
-	names, err := listSegments(l.c.Directory)
+	segments, err := l.ownSegments()
 	if err != nil {
 		return err
 	}
-	var last segmentName
-	for _, n := range names {
-		if n.replica == l.c.Replica {
-			last = n
-		}
+	if err := l.notary.findFaults(); err != nil {
+		return err
 	}
-	if l.number = last.number; last.path != "" {
-		cut, err := repairTail(last.path)
-		if err != nil {
-			return fmt.Errorf("repairing %s: %w", last.path, err)
-		}
-		if cut > 0 {
-			l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; it was cut off", "file", last.path, "bytes", cut)
+	now := l.c.Now()
+	why, err := l.resume(segments, now)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		if err := l.renounce(why, now); err != nil {
+			return err
 		}
 	}
 	return l.begin()
+}
+
+// ownSegments are this replica's segments; one that nothing was written to is removed.
+func (l *Log) ownSegments() (own []segmentName, err error) {
+	all, err := listSegments(l.c.Directory)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range all {
+		if n.replica != l.c.Replica {
+			continue
+		}
+		l.number = n.number
+		info, err := os.Stat(n.path)
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(n.path)
+		} else if err == nil {
+			own = append(own, n)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return own, nil
 }
 
 // Record implements exchange.Recorder.
@@ -216,6 +257,7 @@ func (l *Log) append(e *exchange.Event) (*segment, int64, error) {
 	if !l.awaits(e) {
 		return nil, 0, nil
 	}
+	l.leaves[len(l.leaves)-1].awaited = true
 	return l.segment, l.segment.written.Load(), nil
 }
 
@@ -262,6 +304,11 @@ func (l *Log) encode(e *exchange.Event) {
 	case e.Exchange != nil:
 		a := e.Exchange
 		subject, actor := l.subject(e, a.Subject), l.subject(e, a.Actor)
+		if first := l.repeats(a, subject, actor); first != nil {
+			l.start(typeRepeat, e.ID, e.Time)
+			l.line.repeat(a, first)
+			break
+		}
 		l.start(typeExchange, e.ID, e.Time)
 		l.line.exchange(a, subject, actor)
 	case e.Mint != nil:

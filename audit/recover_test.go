@@ -299,7 +299,7 @@ func TestTornTail(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			mustClose(t, l)
+			dir = crashed(t, dir)
 			path := segments(t, dir)[0]
 			whole, err := os.ReadFile(path)
 			if err != nil {
@@ -334,7 +334,7 @@ func FuzzTornTail(f *testing.F) {
 		if err := record(l, "0"); err != nil {
 			t.Fatal(err)
 		}
-		mustClose(t, l)
+		dir = crashed(t, dir)
 		path := segments(t, dir)[0]
 		whole, err := os.ReadFile(path)
 		if err != nil {

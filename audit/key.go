@@ -1,0 +1,135 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/lakegate/sts/exchange"
+)
+
+// Key signs checkpoints. It is one for all replicas: an auditor needs one public key, whatever the number of logs.
+type Key struct {
+	signer note.Signer
+	text   exchange.Secret
+	public PublicKey
+}
+
+// PublicKey verifies checkpoints.
+type PublicKey struct {
+	verifier note.Verifier
+	text     string
+}
+
+// NewKey makes an Ed25519 key with a name, which is the beginning of every origin whose checkpoints it signs:
+// "sts.acme.example/audit".
+func NewKey(random io.Reader, name string) (Key, error) {
+	private, _, err := note.GenerateKey(random, name)
+	if err != nil {
+		return Key{}, fmt.Errorf("making a key for checkpoints: %w", err)
+	}
+	return ParseKey(private)
+}
+
+// ParseKey reads a signer key as golang.org/x/mod/sumdb/note writes it: "PRIVATE+KEY+<name>+<hash>+<data>". Its errors
+// quote nothing of it.
+func ParseKey(text string) (Key, error) {
+	text = strings.TrimSpace(text)
+	signer, err := note.NewSigner(text)
+	if err != nil {
+		return Key{}, errors.New("not a signer key of the note format (PRIVATE+KEY+name+hash+data); `sts keys new audit` makes one")
+	}
+	// The data are an algorithm, which is known now to be Ed25519, and the seed.
+	data, err := base64.StdEncoding.DecodeString(text[strings.LastIndex(text, "+"+hashText(signer))+10:])
+	if err != nil || len(data) != 1+ed25519.SeedSize {
+		return Key{}, errors.New("not an Ed25519 signer key")
+	}
+	private := ed25519.NewKeyFromSeed(data[1:])
+	public, err := note.NewEd25519VerifierKey(signer.Name(), ed25519.PublicKey(private[ed25519.SeedSize:]))
+	if err != nil {
+		return Key{}, err
+	}
+	p, err := ParsePublicKey(public)
+	return Key{signer: signer, text: exchange.Secret(text), public: p}, err
+}
+
+func hashText(s note.Signer) string { return fmt.Sprintf("%08x+", s.KeyHash()) }
+
+// ParsePublicKey reads a verifier key: "<name>+<hash>+<data>".
+func ParsePublicKey(text string) (PublicKey, error) {
+	text = strings.TrimSpace(text)
+	v, err := note.NewVerifier(text)
+	if err != nil {
+		return PublicKey{}, errors.New("not a verifier key of the note format (name+hash+data); `sts audit key` prints ours")
+	}
+	return PublicKey{verifier: v, text: text}, nil
+}
+
+// Name is the key's name.
+func (k Key) Name() string { return k.signer.Name() }
+
+// Public is the half that verifies.
+func (k Key) Public() PublicKey { return k.public }
+
+// Private is the key's text, for a file.
+func (k Key) Private() exchange.Secret { return k.text }
+
+// String names the key and does not tell it.
+func (k Key) String() string { return k.public.text }
+
+// String returns the verifier key's text.
+func (p PublicKey) String() string { return p.text }
+
+// Name is the key's name.
+func (p PublicKey) Name() string { return p.verifier.Name() }
+
+// Sealer is an AEAD, as tink has it: it seals the key that the ledger keeps.
+type Sealer interface {
+	Encrypt(plaintext, associatedData []byte) ([]byte, error)
+	Decrypt(ciphertext, associatedData []byte) ([]byte, error)
+}
+
+const keyEntry = "audit/key"
+
+// sealedAs binds a sealed key to its purpose.
+var sealedAs = []byte("sts audit key 1")
+
+// LedgerKey returns the key that the ledger keeps, sealed, and makes it if there is none. All replicas get the same one.
+func LedgerKey(ctx context.Context, ledger exchange.Ledger, sealer Sealer, random io.Reader, name string) (Key, error) {
+	for {
+		sealed, version, err := ledger.Get(ctx, keyEntry)
+		if err != nil {
+			return Key{}, fmt.Errorf("reading the audit log's key: %w", err)
+		}
+		if version != 0 {
+			text, err := sealer.Decrypt(sealed, sealedAs)
+			if err != nil {
+				return Key{}, errors.New("the audit log's key in the ledger does not open: it was sealed under another keyset than store.keyset_file names; restore that keyset")
+			}
+			defer clear(text)
+			return ParseKey(string(bytes.TrimSpace(text)))
+		}
+		k, err := NewKey(random, name)
+		if err != nil {
+			return Key{}, err
+		}
+		if sealed, err = sealer.Encrypt([]byte(k.text.Reveal()), sealedAs); err != nil {
+			return Key{}, fmt.Errorf("sealing the audit log's key: %w", err)
+		}
+		err = ledger.Put(ctx, keyEntry, sealed, 0, time.Time{})
+		if err == nil {
+			return k, nil
+		}
+		if !errors.Is(err, exchange.ErrConflict) {
+			return Key{}, fmt.Errorf("keeping the audit log's key: %w", err)
+		}
+	}
+}

@@ -1,0 +1,435 @@
+package audit
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/transparency-dev/merkle/compact"
+)
+
+// Verification says what is verified, and against what.
+type Verification struct {
+	// Directories are the folders that hold the logs.
+	Directories []string
+	// Key is what their checkpoints are signed with.
+	Key PublicKey
+	// Checkpoints were kept elsewhere. A log can't show its own truncation: they do. The log of each must be there.
+	Checkpoints []Checkpoint
+}
+
+// Fault is something that is not as it was written: of each log the first.
+type Fault struct {
+	// Origin is the log's name, "" where the fault is not in a log.
+	Origin string
+	// File is what is wrong; Line (from 1) and Byte (of the line's beginning) say where, if Line is not 0.
+	File string
+	Line int
+	Byte int64
+	// Record is the place in the log (from 0) of the record in question, and ID its id, where it has one that can be read.
+	Record uint64
+	ID     string
+	What   string
+}
+
+// String is the fault in one line.
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString(cmp.Or(f.File, f.Origin))
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d: byte %d, record %d", f.Line, f.Byte, f.Record)
+		if f.ID != "" {
+			b.WriteString(", id " + f.ID)
+		}
+	}
+	return b.String() + ": " + f.What
+}
+
+// Verified is what is known of one log.
+type Verified struct {
+	Origin   string
+	Replica  string
+	Segments int
+	// Records counts all that the log ever held, Dropped those of them that are past their retention.
+	Records, Dropped uint64
+	// Proven counts those that a checkpoint covers. What came in the last second before a crash, or now, may not be.
+	Proven uint64
+	// Skipped are sizes of checkpoints that can't be checked any more, since the records up to them were dropped.
+	Skipped []uint64
+}
+
+// Verify reads all logs, and holds every byte against the checkpoints that are kept with them and elsewhere. An error is
+// of the disk; what it finds are faults.
+func Verify(v Verification) (logs []Verified, faults []Fault, err error) {
+	w := &verifier{v: v, outside: map[string][]Checkpoint{}, kept: map[string]uint64{}}
+	for _, c := range v.Checkpoints {
+		w.outside[c.Origin] = append(w.outside[c.Origin], c)
+	}
+	for _, directory := range v.Directories {
+		if err := w.directory(directory); err != nil {
+			return w.logs, w.faults, fmt.Errorf("verifying the audit log: %w", err)
+		}
+	}
+	w.gone()
+	w.missing()
+	return w.logs, w.faults, nil
+}
+
+type verifier struct {
+	v       Verification
+	outside map[string][]Checkpoint // by origin
+	logs    []Verified
+	faults  []Fault
+	// dropped are segments that are not there, and kept says, by replica, from which number on records say that they must
+	// be.
+	dropped []droppedSegment
+	kept    map[string]uint64
+}
+
+type droppedSegment struct {
+	replica string
+	seal    *seal
+}
+
+func (w *verifier) fault(f Fault) { w.faults = append(w.faults, f) }
+
+// directory verifies the logs of one folder.
+func (w *verifier) directory(directory string) error {
+	names, err := listSegments(directory)
+	if err != nil {
+		return err
+	}
+	checkpoints, err := w.checkpoints(directory)
+	if err != nil {
+		return err
+	}
+	replicas := map[string][]segmentName{}
+	for _, n := range names {
+		replicas[n.replica] = append(replicas[n.replica], n)
+	}
+	seals, err := filepath.Glob(filepath.Join(directory, "*"+sealsSuffix))
+	if err != nil {
+		return err
+	}
+	for _, path := range seals { // of a replica without segments too
+		replica := strings.TrimSuffix(filepath.Base(path), sealsSuffix)
+		replicas[replica] = append(replicas[replica], segmentName{})
+	}
+	for _, replica := range slices.Sorted(maps.Keys(replicas)) {
+		segments := slices.DeleteFunc(replicas[replica], func(n segmentName) bool { return n.path == "" })
+		if err := w.replica(directory, replica, segments, checkpoints); err != nil {
+			return err
+		}
+	}
+	for origin, list := range checkpoints { // of which there is no record at all
+		w.outside[origin] = append(w.outside[origin], list...)
+	}
+	return nil
+}
+
+// checkpoints reads the checkpoints of a folder, by origin: the newest of each replica, and of each log that was given up.
+func (w *verifier) checkpoints(directory string) (map[string][]Checkpoint, error) {
+	paths, err := filepath.Glob(filepath.Join(directory, "*"+checkpointSuffix))
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]Checkpoint{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		c, err := w.v.Key.Open(text)
+		if err != nil {
+			w.fault(Fault{File: path, What: err.Error()})
+			continue
+		}
+		found[c.Origin] = append(found[c.Origin], c)
+	}
+	return found, nil
+}
+
+// replica puts the logs of one replica together and verifies each: there are several where one was given up.
+func (w *verifier) replica(directory, replica string, segments []segmentName, checkpoints map[string][]Checkpoint) error {
+	sealsFile := sealsPath(directory, replica)
+	seals, err := readSeals(directory, replica, func(line int, err error) {
+		w.fault(Fault{File: sealsFile, What: fmt.Sprintf("line %d: %v", line, err)})
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(checkpointPath(directory, replica)); len(segments) > 0 && errors.Is(err, fs.ErrNotExist) {
+		w.fault(Fault{File: checkpointPath(directory, replica), What: "the newest checkpoint is gone"})
+	}
+	for _, c := range w.assemble(directory, replica, segments, seals) {
+		log := &logVerifier{w: w, c: c, sealsFile: sealsFile, whole: ranges.NewEmptyRange(0)}
+		log.stations = append(slices.Clone(checkpoints[c.origin]), w.outside[c.origin]...)
+		delete(w.outside, c.origin)
+		delete(checkpoints, c.origin)
+		if err := log.verify(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// assemble puts segments and seals together, in order.
+func (w *verifier) assemble(directory, replica string, segments []segmentName, seals []*seal) []*chain {
+	byNumber := map[uint64]*part{}
+	origins := map[uint64]string{}
+	for _, s := range seals { // the last of a number: one that is written again tells the same
+		byNumber[s.Number] = &part{number: s.Number, seal: s, first: s.First, size: s.Size}
+		origins[s.Number] = s.Origin
+	}
+	for _, n := range segments {
+		p := byNumber[n.number]
+		if p == nil {
+			p = &part{number: n.number}
+			byNumber[n.number] = p
+		}
+		p.path = n.path
+		header, err := readHeader(n.path)
+		if err != nil || header == nil {
+			continue // which its hash will tell, unless there is nothing to hold it against
+		}
+		p.header = header
+		if p.seal == nil {
+			p.first, origins[n.number] = header.First, header.Origin
+		}
+	}
+	var chains []*chain
+	var present *chain
+	for _, number := range slices.Sorted(maps.Keys(byNumber)) {
+		p, origin := byNumber[number], origins[number]
+		if present == nil || origin != "" && origin != present.origin {
+			if i := slices.IndexFunc(chains, func(c *chain) bool { return c.origin == origin }); i >= 0 {
+				present = chains[i]
+			} else {
+				present = &chain{directory: directory, replica: replica, origin: origin}
+				chains = append(chains, present)
+			}
+		}
+		present.parts = append(present.parts, p)
+	}
+	return chains
+}
+
+// gone says which segments are not there although no record says that retention dropped them.
+func (w *verifier) gone() {
+	for _, d := range w.dropped {
+		if d.seal.Number >= w.kept[d.replica] {
+			w.fault(Fault{
+				Origin: d.seal.Origin, File: d.seal.Segment, Record: d.seal.First,
+				What: fmt.Sprintf("the segment is gone, with records %d to %d, and no record says that their retention was over", d.seal.First, d.seal.Size-1),
+			})
+		}
+	}
+}
+
+// missing says which logs are not there at all.
+func (w *verifier) missing() {
+	for _, origin := range slices.Sorted(maps.Keys(w.outside)) {
+		largest := slices.MaxFunc(w.outside[origin], func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+		if largest.Size > 0 { // else nothing was ever in it
+			w.fault(Fault{Origin: origin, What: fmt.Sprintf("the log is missing, with %d records or more", largest.Size)})
+		}
+	}
+}
+
+// logVerifier walks one log.
+type logVerifier struct {
+	w         *verifier
+	c         *chain
+	sealsFile string
+	stations  []Checkpoint   // what the log is held against, by size
+	whole     *compact.Range // of the records so far
+	report    Verified
+	failed    bool
+}
+
+// fault notes the log's first fault: behind it nothing can be told.
+func (l *logVerifier) fault(f Fault) {
+	f.Origin, l.failed = l.c.origin, true
+	l.w.fault(f)
+}
+
+func (l *logVerifier) size() uint64 { return l.whole.End() }
+
+func (l *logVerifier) verify() error {
+	l.report = Verified{Origin: l.c.origin, Replica: l.c.replica}
+	l.collect()
+	slices.SortStableFunc(l.stations, func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+	for i, p := range l.c.parts {
+		if l.failed {
+			break
+		}
+		var next *part
+		if i+1 < len(l.c.parts) {
+			next = l.c.parts[i+1]
+		}
+		if err := l.part(p, next); err != nil {
+			return err
+		}
+	}
+	if !l.failed {
+		l.end()
+	}
+	l.report.Records = l.size()
+	l.w.logs = append(l.w.logs, l.report)
+	return nil
+}
+
+// collect takes the checkpoints of seals.
+func (l *logVerifier) collect() {
+	for _, p := range l.c.parts {
+		if p.seal == nil || p.seal.Checkpoint == "" {
+			continue
+		}
+		c, err := l.w.v.Key.Open([]byte(p.seal.Checkpoint))
+		if err == nil && (c.Origin != l.c.origin || c.Size != p.seal.Size) {
+			err = errors.New("its checkpoint is of something else")
+		}
+		if err != nil {
+			l.w.fault(Fault{Origin: l.c.origin, File: l.sealsFile, What: fmt.Sprintf("the seal of %s: %v", p.seal.Segment, err)})
+			continue
+		}
+		l.stations = append(l.stations, c)
+	}
+}
+
+// end looks at what should have followed.
+func (l *logVerifier) end() {
+	for _, s := range l.stations {
+		if s.Size > l.size() {
+			f := Fault{Record: l.size(), What: fmt.Sprintf("%d records follow here that are gone: a checkpoint says that there were %d", s.Size-l.size(), s.Size)}
+			if last := l.c.parts[len(l.c.parts)-1]; last.path != "" {
+				f.File = last.path
+				f.Line = int(l.size()-last.first) + 1 //nolint:gosec // lines of a file
+				if info, err := os.Stat(last.path); err == nil {
+					f.Byte = info.Size()
+				}
+			}
+			l.fault(f)
+			return
+		}
+	}
+}
+
+// part verifies one segment, or takes what its seal says.
+func (l *logVerifier) part(p, next *part) error {
+	if p.path == "" {
+		l.dropped(p)
+		return nil
+	}
+	l.report.Segments++
+	if p.header == nil && p.seal == nil {
+		p.first = l.size()
+	}
+	if p.first != l.size() {
+		l.fault(Fault{File: p.path, Line: 1, Record: l.size(), What: fmt.Sprintf("the segment says that it begins with record %d, and record %d is due; what is between them is not here, nor is its seal", p.first, l.size())})
+		return nil
+	}
+	t := &text{path: p.path, first: p.first}
+	if err := t.read(l.statement); err != nil {
+		return err
+	}
+	saved, err := readLeaves(p.path)
+	if err != nil {
+		return err
+	}
+	return l.hold(p, next, t, saved)
+}
+
+// dropped takes a seal for the records that it stands for.
+func (l *logVerifier) dropped(p *part) {
+	r, err := p.seal.spans()
+	if err == nil && p.first != l.size() {
+		err = fmt.Errorf("it begins with record %d and not with %d", p.first, l.size())
+	}
+	if err == nil {
+		l.whole, err = join(l.whole, r)
+	}
+	if err != nil {
+		l.fault(Fault{File: l.sealsFile, Record: l.size(), What: fmt.Sprintf("the seal of %s: %v", p.seal.Segment, err)})
+		return
+	}
+	root, err := rootOf(l.whole)
+	for len(l.stations) > 0 && l.stations[0].Size <= l.size() {
+		s := l.stations[0]
+		l.stations = l.stations[1:]
+		switch {
+		case s.Size < l.size() && s.Size > p.first:
+			l.report.Skipped = append(l.report.Skipped, s.Size)
+		case s.Size == l.size() && (err != nil || root != s.Root):
+			l.fault(Fault{File: l.sealsFile, Record: p.first, What: fmt.Sprintf("the seal of %s contradicts a checkpoint of its end", p.seal.Segment)})
+			return
+		case s.Size == l.size():
+			l.report.Proven = s.Size
+		}
+	}
+	l.report.Dropped = l.size()
+	l.w.dropped = append(l.w.dropped, droppedSegment{l.c.replica, p.seal})
+}
+
+// statement takes note of a record that says what retention dropped.
+func (l *logVerifier) statement(line []byte) {
+	if !bytes.HasPrefix(line, []byte(`{"type":"`+typeAdmin+`"`)) || !bytes.Contains(line, []byte(actionDrop)) {
+		return
+	}
+	if r, err := Decode(line); err == nil && r.Admin != nil && r.Admin.Action == actionDrop {
+		if replica, number, ok := parseFirstKept(r.Admin.Object); ok {
+			l.w.kept[replica] = max(l.w.kept[replica], number)
+		}
+	}
+}
+
+// text is a segment's records, hashed.
+type text struct {
+	path   string
+	first  uint64
+	leaves []Hash
+	starts []int64 // of each line, and where the last ends
+	torn   int64
+}
+
+func (t *text) read(each func(line []byte)) (err error) {
+	h := sha256.New()
+	t.starts = []int64{0}
+	t.torn, err = scanLines(t.path, -1, func(l line) bool {
+		t.leaves = append(t.leaves, Hash{})
+		hashLeaf(h, l.text, &t.leaves[len(t.leaves)-1])
+		t.starts = append(t.starts, l.start+int64(len(l.text))+1)
+		each(l.text)
+		return true
+	})
+	return err
+}
+
+// at is a fault in the i-th record.
+func (t *text) at(i int, what string) Fault {
+	f := Fault{File: t.path, Line: i + 1, Byte: t.starts[min(i, len(t.leaves))], Record: t.first + uint64(i), What: what} //nolint:gosec // lines of a file
+	_, _ = scanLines(t.path, -1, func(l line) bool {
+		if l.start == f.Byte {
+			f.ID = idOf(l.text)
+		}
+		return l.start < f.Byte
+	})
+	return f
+}
+
+// idOf is the id of a record that may not be one.
+func idOf(line []byte) string {
+	_, rest, found := bytes.Cut(line, []byte(`"id":"`))
+	if id, _, ends := bytes.Cut(rest, []byte{'"'}); found && ends && len(id) <= 64 && !bytes.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return string(id)
+	}
+	return ""
+}

@@ -1,0 +1,358 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lakegate/sts/audit"
+	"github.com/lakegate/sts/exchange"
+)
+
+// note is a short record.
+func note(l *audit.Log, id string) error {
+	return l.Record(context.Background(), &exchange.Event{ID: id, Time: start, Admin: &exchange.Admin{Action: "note"}})
+}
+
+// logOf makes a log of n records in segments of the same length, one for each life.
+func logOf(t testing.TB, n, lives int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for life := range lives {
+		l, _ := open(t, dir, nil)
+		for i := range n/lives - 1 { // and a header
+			if err := note(l, fmt.Sprintf("id-%d-%d", life, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustClose(t, l)
+	}
+	return dir
+}
+
+// verify verifies one directory, against outside checkpoints if there are any.
+func verify(t testing.TB, dir string, outside ...audit.Checkpoint) ([]audit.Verified, []audit.Fault) {
+	t.Helper()
+	logs, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Key: testKey().Public(), Checkpoints: outside})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logs, faults
+}
+
+func mustRead(t testing.TB, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func mustWrite(t testing.TB, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newest is the newest checkpoint of the one log in dir.
+func newest(t testing.TB, dir string) audit.Checkpoint {
+	t.Helper()
+	c, err := testKey().Public().Open(mustRead(t, filepath.Join(dir, "sts-0.checkpoint")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestVerifySound(t *testing.T) {
+	dir := logOf(t, 40, 4)
+	logs, faults := verify(t, dir, newest(t, dir))
+	want := []audit.Verified{{Origin: "sts.acme.example/audit/sts-0/01000000", Replica: "sts-0", Segments: 4, Records: 40, Proven: 40}}
+	if diff := cmp.Diff(want, logs); diff != "" || len(faults) > 0 {
+		t.Errorf("%v\n-want +got:\n%s", faults, diff)
+	}
+}
+
+// Every byte of every segment, and of what stands beside them.
+func TestEveryByte(t *testing.T) { everyByte(t, logOf(t, 40, 2)) }
+
+func everyByte(t *testing.T, dir string) {
+	first := 0
+	for _, path := range segments(t, dir) {
+		line := 1
+		eachByte(t, path, func(i int, b byte) {
+			if _, faults := verify(t, dir); len(faults) == 0 || faults[0].File != path || faults[0].Line != line {
+				t.Fatalf("%s: byte %d of line %d is edited, and the faults are %v", filepath.Base(path), i, line, faults)
+			} else if f := faults[0]; f.Record != uint64(first+line-1) && line > 1 {
+				t.Fatalf("record %d is edited, and the fault is %v", first+line-1, f)
+			}
+			if b == '\n' {
+				line++
+			}
+		})
+		first += line - 1
+	}
+	if _, faults := verify(t, dir); len(faults) > 0 {
+		t.Fatalf("put back as it was: %v", faults)
+	}
+}
+
+// eachByte edits every byte of a file, one at a time.
+func eachByte(t *testing.T, path string, try func(i int, was byte)) {
+	t.Helper()
+	whole := mustRead(t, path)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	put := func(i int, b byte) {
+		if _, err := f.WriteAt([]byte{b}, int64(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, b := range whole {
+		put(i, b^1)
+		try(i, b)
+		put(i, b)
+	}
+}
+
+func TestEveryByteBesideTheLog(t *testing.T) {
+	dir := logOf(t, 40, 2)
+	for _, pattern := range []string{"*.checkpoint", "*.seals", "*.leaves"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatal(pattern, err)
+		}
+		path := paths[len(paths)-1]
+		eachByte(t, path, func(i int, _ byte) {
+			if _, faults := verify(t, dir); len(faults) == 0 {
+				t.Fatalf("byte %d of %s can be edited", i, filepath.Base(path))
+			}
+		})
+	}
+}
+
+// recordAt is a record's place: its segment, and its line from 0.
+type recordAt struct{ segment, line int }
+
+// lines are a log's records, by segment.
+func lines(t testing.TB, dir string) (files [][][]byte, all []recordAt) {
+	t.Helper()
+	for i, path := range segments(t, dir) {
+		list := bytes.SplitAfter(mustRead(t, path), []byte("\n"))
+		list = list[:len(list)-1]
+		files = append(files, list)
+		for j := range list {
+			all = append(all, recordAt{i, j})
+		}
+	}
+	return files, all
+}
+
+// Every cut, swap and copy of records is found, and the first record that is wrong is named.
+func TestEveryCutSwapAndCopy(t *testing.T) { everyCutSwapAndCopy(t, logOf(t, 40, 4)) }
+
+func everyCutSwapAndCopy(t *testing.T, dir string) {
+	files, all := lines(t, dir)
+	paths := segments(t, dir)
+	try := func(name string, at recordAt, what string, edit func(files [][][]byte)) {
+		t.Helper()
+		edited := make([][][]byte, len(files))
+		for i := range files {
+			edited[i] = slices.Clone(files[i])
+		}
+		edit(edited)
+		for i := range edited {
+			if !slices.EqualFunc(edited[i], files[i], bytes.Equal) {
+				mustWrite(t, paths[i], bytes.Join(edited[i], nil))
+			}
+		}
+		if _, faults := verify(t, dir); len(faults) == 0 {
+			t.Errorf("%s: not found", name)
+		} else if f := faults[0]; f.File != paths[at.segment] || f.Line != at.line+1 || !strings.Contains(f.What, what) {
+			t.Errorf("%s: wrong is %s:%d, %q; found: %v", name, filepath.Base(paths[at.segment]), at.line+1, what, f)
+		}
+		for i := range edited {
+			mustWrite(t, paths[i], bytes.Join(files[i], nil))
+		}
+	}
+	for i, at := range all {
+		last := at.line == len(files[at.segment])-1
+		gone := "the record that was here is gone"
+		if last {
+			gone = "gone from the end"
+		}
+		try(fmt.Sprintf("without record %d", i), at, gone, func(f [][][]byte) { f[at.segment] = slices.Delete(f[at.segment], at.line, at.line+1) })
+		if at.line > 0 {
+			try(fmt.Sprintf("cut before record %d", i), at, "gone from the end", func(f [][][]byte) { f[at.segment] = f[at.segment][:at.line] })
+		}
+		again := recordAt{at.segment, at.line + 1}
+		try(fmt.Sprintf("record %d twice", i), again, "", func(f [][][]byte) {
+			f[at.segment] = slices.Insert(f[at.segment], at.line, f[at.segment][at.line])
+		})
+		end := len(files[len(files)-1])
+		try(fmt.Sprintf("record %d again at the end", i), recordAt{len(files) - 1, end}, "", func(f [][][]byte) {
+			f[len(f)-1] = append(f[len(f)-1], f[at.segment][at.line])
+		})
+		try(fmt.Sprintf("a foreign record before record %d", i), at, "", func(f [][][]byte) {
+			f[at.segment] = slices.Insert(f[at.segment], at.line, []byte("{\"type\":\"admin\",\"id\":\"x\"}\n"))
+		})
+		for j := i + 1; j < len(all); j += 1 + (j-i)*2 {
+			to := all[j]
+			try(fmt.Sprintf("records %d and %d in each other's place", i, j), at, "", func(f [][][]byte) {
+				f[at.segment][at.line], f[to.segment][to.line] = f[to.segment][to.line], f[at.segment][at.line]
+			})
+		}
+	}
+}
+
+// A log that ends early and whose own checkpoint was put back, too, is found by one that was kept elsewhere.
+func TestTruncationNeedsAnOutsideCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	l, c := open(t, dir, nil)
+	for i := range 5 {
+		if err := note(l, fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Add(time.Second)
+	l.Tick()
+	early := crashed(t, dir)
+	for i := range 5 {
+		if err := note(l, fmt.Sprint(5+i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, l)
+	outside := newest(t, dir)
+	if _, faults := verify(t, early); len(faults) > 0 {
+		t.Errorf("by itself it is sound: %v", faults)
+	}
+	_, faults := verify(t, early, outside)
+	if len(faults) != 1 || faults[0].File != segments(t, early)[0] || faults[0].Line != 7 || faults[0].Record != 6 || !strings.Contains(faults[0].What, "there were 11") {
+		t.Errorf("%v", faults)
+	}
+	_, faults = verify(t, t.TempDir(), outside)
+	if len(faults) != 1 || faults[0].Origin != outside.Origin || !strings.Contains(faults[0].What, "missing") {
+		t.Errorf("no log at all: %v", faults)
+	}
+	if _, faults := verify(t, dir, newest(t, early), outside); len(faults) > 0 {
+		t.Errorf("an early and a late checkpoint: %v", faults)
+	}
+}
+
+func TestSegmentsThatAreGone(t *testing.T) {
+	for i := range 4 {
+		dir := logOf(t, 40, 4)
+		path := segments(t, dir)[i]
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, faults := verify(t, dir); len(faults) != 1 || faults[0].File != filepath.Base(path) || !strings.Contains(faults[0].What, "the segment is gone") {
+			t.Errorf("without segment %d: %v", i, faults)
+		}
+		if err := os.Remove(filepath.Join(dir, "sts-0.seals")); err != nil {
+			t.Fatal(err)
+		}
+		if _, faults := verify(t, dir); len(faults) == 0 {
+			t.Errorf("without segment %d and all seals: sound", i)
+		}
+	}
+	dir := logOf(t, 40, 4)
+	for _, path := range segments(t, dir) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, faults := verify(t, dir); len(faults) == 0 {
+		t.Error("without any segment: sound")
+	}
+	if err := os.Remove(filepath.Join(dir, "sts-0.seals")); err != nil {
+		t.Fatal(err)
+	}
+	if _, faults := verify(t, dir); len(faults) == 0 {
+		t.Error("with a checkpoint alone: sound")
+	}
+}
+
+// Who edits a record and its saved hash is found all the same, only not so exactly.
+func TestEditWithItsHash(t *testing.T) {
+	dir := logOf(t, 40, 4)
+	path := segments(t, dir)[1]
+	whole := mustRead(t, path)
+	mustWrite(t, path, bytes.Replace(whole, []byte("note"), []byte("nope"), 1))
+	leaves := strings.TrimSuffix(path, ".jsonl") + ".leaves"
+	if err := os.Remove(leaves); err != nil {
+		t.Fatal(err)
+	}
+	_, faults := verify(t, dir)
+	if len(faults) == 0 || faults[0].File != path {
+		t.Fatalf("%v", faults)
+	}
+	var forged []byte
+	for _, line := range bytes.Split(bytes.TrimSuffix(mustRead(t, path), []byte("\n")), []byte("\n")) {
+		h := audit.LeafHash(line)
+		forged = append(forged, h[:]...)
+	}
+	mustWrite(t, leaves, forged)
+	if _, faults := verify(t, dir); len(faults) == 0 || faults[0].File != path || !strings.Contains(faults[0].What, "which can't be told") {
+		t.Errorf("%v", faults)
+	}
+}
+
+// Another's key proves nothing.
+func TestVerifyWithAnotherKey(t *testing.T) {
+	dir := logOf(t, 40, 4)
+	other, err := audit.NewKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)), "sts.acme.example/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Key: other.Public()})
+	if err != nil || len(faults) == 0 {
+		t.Errorf("%v, %v", faults, err)
+	}
+}
+
+// What retention dropped is not missed, and what is left is proven; what somebody else dropped is missed.
+func TestVerifyAfterRetention(t *testing.T) {
+	dir := t.TempDir()
+	l, c := open(t, dir, func(c *audit.Config) { c.SegmentAge, c.Retention = 24*time.Hour, 72*time.Hour })
+	var early audit.Checkpoint
+	for day := range 7 {
+		if err := note(l, fmt.Sprint("day-", day)); err != nil {
+			t.Fatal(err)
+		}
+		c.Add(24 * time.Hour)
+		if day == 1 {
+			l.Tick()
+			early = l.Checkpoint()
+		}
+	}
+	l.Tick()
+	mustClose(t, l)
+	logs, faults := verify(t, dir, early)
+	if len(faults) > 0 || len(logs) != 1 || logs[0].Dropped != 6 || logs[0].Proven != logs[0].Records {
+		t.Errorf("%+v, %v", logs, faults)
+	}
+	if first, err := audit.FirstKept(dir, early.Origin); err != nil || first != 6 {
+		t.Errorf("begins with %d, %v", first, err)
+	}
+	if err := os.Remove(segments(t, dir)[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, faults := verify(t, dir); len(faults) != 1 || faults[0].Record != 6 {
+		t.Errorf("%v", faults)
+	}
+}
