@@ -123,6 +123,3 @@ func (l *Log) Await(ctx context.Context, origin string, size uint64) (Checkpoint
 		}
 	}
 }
-
-// CheckpointHealth is nil where checkpoints are kept, here and at the witnesses, and no log had to be given up.
-func (l *Log) CheckpointHealth() error { return l.notary.health() }

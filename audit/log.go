@@ -42,6 +42,8 @@ type Config struct {
 	Replica string
 	// Key signs the log's checkpoints; its name begins the log's origin.
 	Key Key
+	// Witnesses keep the checkpoints elsewhere.
+	Witnesses []Witness
 	// Sync is SyncMint if it is left out.
 	Sync Sync
 	// Retention is how long finished segments are kept; 8760 h if it is left out.
@@ -133,9 +135,13 @@ type Log struct {
 
 	notary notary
 
-	stop, stopped chan struct{}
-	ticks         sync.Mutex // one tick at a time
-	swept         time.Time
+	attendants []*attendant
+	attending  sync.WaitGroup
+
+	// stop is closed to end the ticks, stopped when they have, ended when all is on disk.
+	stop, stopped, ended chan struct{}
+	ticks                sync.Mutex // one tick at a time
+	swept                time.Time
 }
 
 var _ exchange.Recorder = (*Log)(nil)
@@ -160,7 +166,7 @@ func Open(c Config) (*Log, error) {
 		c: c, metrics: newMetrics(c.Metrics), create: createFile,
 		subjects: recent[subjectKey, string]{size: remembered}, handed: recent[handOut, struct{}]{size: remembered},
 		firsts: recent[repeatKey, firstOf]{size: remembered}, hasher: sha256.New(),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}),
 	}
 	l.notary.c, l.notary.metrics = &l.c, &l.metrics
 	if err := l.open(); err != nil {
@@ -170,6 +176,7 @@ func Open(c Config) (*Log, error) {
 		return nil, fmt.Errorf("opening the audit log in %s: %w", c.Directory, err)
 	}
 	go l.run()
+	l.attend()
 	return l, nil
 }
 
@@ -362,7 +369,8 @@ func (l *Log) newID() string {
 	return id
 }
 
-// Close writes the summaries that are still open and puts everything on disk. Records are refused from then on.
+// Close writes the summaries that are still open, puts everything on disk, and brings the last checkpoint to the
+// witnesses. Records are refused from then on.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
@@ -377,5 +385,17 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("closing the audit log: %w", ctx.Err())
 	}
-	return l.end()
+	err := l.end()
+	close(l.ended)
+	witnessed := make(chan struct{})
+	go func() {
+		l.attending.Wait()
+		close(witnessed)
+	}()
+	select {
+	case <-witnessed:
+	case <-ctx.Done():
+		err = errors.Join(err, errors.New("the last checkpoint of the audit log did not reach all witnesses"))
+	}
+	return err
 }

@@ -15,6 +15,7 @@ type metrics struct {
 
 	leaves      prometheus.Gauge
 	checkpoints prometheus.Counter
+	lag         *prometheus.GaugeVec // by witness
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -33,6 +34,9 @@ func newMetrics(r prometheus.Registerer) metrics {
 
 		leaves:      factory.NewGauge(prometheus.GaugeOpts{Name: "sts_audit_tree_records", Help: "Records in the tree of this replica's audit log."}),
 		checkpoints: factory.NewCounter(prometheus.CounterOpts{Name: "sts_audit_checkpoints_total", Help: "Checkpoints that were signed."}),
+		lag: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sts_audit_witness_lag_seconds", Help: "How long a witness has lacked the newest checkpoint; 0 while it has it.",
+		}, []string{"witness"}),
 	}
 	for _, kind := range recordTypes {
 		m.records[kind] = records.WithLabelValues(kind)
