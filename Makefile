@@ -63,8 +63,8 @@ fuzz: ## run every fuzz target in PKG for FUZZTIME each
 	@scripts/fuzz $(FUZZTIME) $(PKG)
 
 .PHONY: bench
-bench: ## print one table of ratios beside their budgets, in 4 minutes; BENCH_ROUND=2s shortens it
-	@scripts/need wrk
+bench: ## print one table of ratios beside their budgets, in 5 minutes; BENCH_ROUND=2s shortens it to two
+	@scripts/need wrk redis-server
 	go run ./bench
 
 .PHONY: lint

@@ -1,4 +1,5 @@
-// Package admission limits who may ask how often. It answers from what this process knows, never by a round trip.
+// Package admission limits who may ask how often, and knows what was ended before its time. It answers from what this
+// process knows, never by a round trip.
 //
 // Three limits stand before any signature is checked, since that is what costs: [Gate.Enter] asks them in turn.
 //
@@ -7,4 +8,10 @@
 //	strikes.go  invalid subject tokens, counted by client and source in a table that can't grow without bound
 //
 // A limit is part of a client's registration and so comes with each request: a reload needs no word to this package.
+//
+// What is revoked stands in the ledger. [Revocations.End] adds to it, and [Revocations.Look] brings it to each replica,
+// once a second:
+//
+//	revocations.go  what is in force here, and how it is followed
+//	claims.go       tokens that clients have given up: the ledger's list of them, its bound, compare and swap
 package admission

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -29,12 +30,25 @@ type PublicKey struct {
 	text     string
 }
 
-// NewKey makes an Ed25519 key with a name, which is the beginning of every origin whose checkpoints it signs:
-// "sts.acme.example/audit".
+// NewSigningKey makes an Ed25519 key that signs checkpoints of logs whose origins begin with name, and the key that
+// verifies them, both in the text form of signed notes (C2SP signed-note). random is crypto/rand's.
+func NewSigningKey(random io.Reader, name string) (signer, verifier string, err error) {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool {
+		return r == '+' || r > unicode.MaxASCII || !unicode.IsGraphic(r) || unicode.IsSpace(r)
+	}) {
+		return "", "", fmt.Errorf("%q is no name of a log; write one like sts.example.com/audit, without spaces and plus signs", name)
+	}
+	if signer, verifier, err = note.GenerateKey(random, name); err != nil {
+		return "", "", fmt.Errorf("making a signing key: %w", err)
+	}
+	return signer, verifier, nil
+}
+
+// NewKey is NewSigningKey's key, opened.
 func NewKey(random io.Reader, name string) (Key, error) {
-	private, _, err := note.GenerateKey(random, name)
+	private, _, err := NewSigningKey(random, name)
 	if err != nil {
-		return Key{}, fmt.Errorf("making a key for checkpoints: %w", err)
+		return Key{}, err
 	}
 	return ParseKey(private)
 }

@@ -157,6 +157,8 @@ type AdminRecord struct {
 	Action string `json:"action"`
 	Object string `json:"object"`
 	Detail string `json:"detail"`
+	// TrueExpiresAt is until when Databricks accepts a token that was given up.
+	TrueExpiresAt time.Time `json:"true_expires_at"`
 
 	// Of a use of our own API: one of Client and Caller, and the door.
 	Entrance string   `json:"entrance"`

@@ -220,6 +220,7 @@ func (e *encoder) admin(a *exchange.Admin) {
 	e.text("action", a.Action)
 	e.clipped("object", a.Object) // which a caller may have named
 	e.text("detail", a.Detail)
+	e.second("true_expires_at", a.TrueExpiry)
 	if a.By != nil {
 		e.caller(a.By)
 	}

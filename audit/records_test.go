@@ -64,6 +64,12 @@ func usedByBearer() *exchange.Admin {
 	}
 }
 
+func revoked() *exchange.Admin {
+	used := usedByClient()
+	used.Err, used.TrueExpiry = nil, start.Add(time.Hour)
+	return used
+}
+
 func usedByClient() *exchange.Admin {
 	call := granted(alice(), databricksText).Call
 	return &exchange.Admin{
@@ -97,6 +103,7 @@ func TestGolden(t *testing.T) {
 		{"admin", exchange.Event{ID: mintID, Time: start, Admin: admin}},
 		{"admin_bearer", exchange.Event{ID: mintID, Time: start, Admin: usedByBearer()}},
 		{"admin_client", exchange.Event{ID: mintID, Time: start, Admin: usedByClient()}},
+		{"admin_revoked", exchange.Event{ID: mintID, Time: start, Admin: revoked()}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/lakegate/sts/exchange"
 )
 
-// note is a short record.
-func note(l *audit.Log, id string) error {
+// jot writes a short record.
+func jot(l *audit.Log, id string) error {
 	return l.Record(context.Background(), &exchange.Event{ID: id, Time: start, Admin: &exchange.Admin{Action: "note"}})
 }
 
@@ -29,7 +29,7 @@ func logOf(t testing.TB, n, lives int) (dir string) {
 	for life := range lives {
 		l, _ := open(t, dir, nil)
 		for i := range n/lives - 1 { // and a header
-			if err := note(l, fmt.Sprintf("id-%d-%d", life, i)); err != nil {
+			if err := jot(l, fmt.Sprintf("id-%d-%d", life, i)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -223,7 +223,7 @@ func TestTruncationNeedsAnOutsideCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	l, c := open(t, dir, nil)
 	for i := range 5 {
-		if err := note(l, fmt.Sprint(i)); err != nil {
+		if err := jot(l, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,7 +231,7 @@ func TestTruncationNeedsAnOutsideCheckpoint(t *testing.T) {
 	l.Tick()
 	early := crashed(t, dir)
 	for i := range 5 {
-		if err := note(l, fmt.Sprint(5+i)); err != nil {
+		if err := jot(l, fmt.Sprint(5+i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -331,7 +331,7 @@ func TestVerifyAfterRetention(t *testing.T) {
 	l, c := open(t, dir, func(c *audit.Config) { c.SegmentAge, c.Retention = 24*time.Hour, 72*time.Hour })
 	var early audit.Checkpoint
 	for day := range 7 {
-		if err := note(l, fmt.Sprint("day-", day)); err != nil {
+		if err := jot(l, fmt.Sprint("day-", day)); err != nil {
 			t.Fatal(err)
 		}
 		c.Add(24 * time.Hour)

@@ -2,14 +2,15 @@ package main
 
 import "net/http"
 
-// bare answers every token request with the same bytes, after parsing its form and, for cold tokens, one signature.
-func bare(answer []byte, verify func(token string) error) http.HandlerFunc {
+// bare answers every token request with the same bytes, after parsing its form and some work: none, one signature that is
+// verified, or one GET of Redis.
+func bare(answer []byte, work func(token string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if err := verify(r.PostForm.Get("subject_token")); err != nil {
+		if err := work(r.PostForm.Get("subject_token")); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}

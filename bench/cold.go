@@ -26,10 +26,7 @@ func (b *bench) cold(ctx context.Context) error {
 		return err
 	}
 	known := b.requests(tokens)
-	if _, err := s.start(ctx); err != nil {
-		return err
-	}
-	sample, err := sendAll(ctx, s.http, known, connections)
+	_, sample, err := s.warm(ctx, known)
 	if err != nil {
 		return err
 	}
@@ -71,14 +68,14 @@ func (b *bench) coldBy(ctx context.Context, algorithm string, margin float64, s 
 	if err := b.writeCold(file, algorithm, 2_000); err != nil {
 		return err
 	}
-	trial, err := b.round(ctx, bare, file, time.Second)
+	trial, err := b.round(ctx, b.wrk, bare, file, time.Second)
 	if err != nil {
 		return err
 	}
 	if err := b.writeCold(file, algorithm, int(margin*trial.perSecond*length.Seconds())); err != nil {
 		return err
 	}
-	first, err := b.round(ctx, s.process, file, length)
+	first, err := b.round(ctx, b.wrk, s.process, file, length)
 	if err != nil {
 		return err
 	}
@@ -109,16 +106,7 @@ func (b *bench) coldBy(ctx context.Context, algorithm string, margin float64, s 
 	if err := b.alternate(ctx, theirs, ours); err != nil {
 		return err
 	}
-	t, o := median(theirs.measured), median(ours.measured)
-	ratio := o.perSecond / t.perSecond
-	b.table.add(row{
-		what: "cold token, warm grant, " + algorithm, measured: rate(o.perSecond), against: "bare + go-jose " + rate(t.perSecond),
-		ratio: fmt.Sprintf("%.2f", ratio), budget: ">= 0.80", verdict: verdict(ratio >= 0.80),
-	})
-	b.table.add(row{what: "  p50 / p99", measured: times(o), against: times(t)})
-	b.table.add(row{
-		what: "  CPU a request", measured: micros(o.cpu), against: micros(t.cpu), ratio: fmt.Sprintf("%.2f", float64(o.cpu)/float64(t.cpu)),
-	})
+	b.tell("cold token, warm grant, "+algorithm, "bare + go-jose", ours, theirs, 0.80, ">= 0.80")
 	return nil
 }
 

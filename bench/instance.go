@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,15 +30,18 @@ type instance struct {
 	issuer string
 	sync   audit.Sync
 	skew   int // clock_skew of its provider, in seconds
+
+	program string // the bench's own, if nothing else is said before it is started
+	store   object // store in its configuration
 }
 
-// newInstance writes the files of a service that isn't started.
+// newInstance makes a service that isn't started.
 func (b *bench) newInstance(name string, sync audit.Sync) (*instance, error) {
-	s := &instance{bench: b, dir: filepath.Join(b.dir, name), issuer: "https://" + name + ".bench.example", sync: sync, skew: 30}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
-		return nil, err
+	s := &instance{
+		bench: b, dir: filepath.Join(b.dir, name), issuer: "https://" + name + ".bench.example", sync: sync, skew: 30,
+		program: b.program, store: object{},
 	}
-	return s, errors.Join(s.write("sts.yaml", s.config()), s.write("policy.yaml", b.policy()))
+	return s, os.Mkdir(s.dir, 0o700)
 }
 
 // write puts a file in place in one step, as the service asks of whoever changes one.
@@ -52,14 +57,17 @@ func (s *instance) write(file string, content object) error {
 	return os.Rename(path+".new", path)
 }
 
-// start starts the service and waits until it is ready; it returns how long that took from exec on.
+// start writes the service's files, starts it and waits until it is ready; it returns how long that took from exec on.
 func (s *instance) start(ctx context.Context) (time.Duration, error) {
+	if err := errors.Join(s.write("sts.yaml", s.config()), s.write("policy.yaml", s.bench.policy())); err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	env := []string{}
 	if s.bench.profile != "" {
 		env = append(env, "STS_PPROF="+filepath.Join(s.dir, "pprof.sock"))
 	}
-	p, err := s.bench.launch(ctx, s.dir, env, s.bench.program, "serve", "--config", "sts.yaml")
+	p, err := s.bench.launch(ctx, s.dir, env, s.program, "serve", "--config", "sts.yaml")
 	if err != nil {
 		return 0, err
 	}
@@ -83,7 +91,8 @@ func (s *instance) config() object {
 	}
 	return object{
 		"issuer": s.issuer,
-		"listen": object{"http": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+		"listen": object{"http": "127.0.0.1:0", "grpc": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+		"store":  s.store,
 		"identity_providers": object{"okta": object{
 			"issuer": b.world.idp.Issuer("okta").URL(), "audiences": list{audience}, "token_types": list{"access_token"},
 			"algorithms": list{"ES256", "RS256"}, "clock_skew": fmt.Sprintf("%ds", s.skew),
@@ -192,6 +201,11 @@ func (s *instance) complete(answers int) error {
 
 // client is a registered client.
 type client struct{ id, secret, digest string }
+
+// basic is the client's Authorization (RFC 6749 §2.3.1).
+func (c client) basic() string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.id)+":"+url.QueryEscape(c.secret)))
+}
 
 // errVoid marks a run that measured nothing.
 var errVoid = errors.New("void")

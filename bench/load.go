@@ -29,13 +29,16 @@ type measure struct {
 	cpu       time.Duration // of the server, per request
 }
 
-// round loads one process with the requests of a file.
-func (b *bench) round(ctx context.Context, p *process, requests string, length time.Duration) (measure, error) {
+// load sends the requests of a file to a process for so long, from as many callers as there are connections.
+type load = func(ctx context.Context, p *process, requests string, length time.Duration) (measure, error)
+
+// round loads one process.
+func (b *bench) round(ctx context.Context, send load, p *process, requests string, length time.Duration) (measure, error) {
 	before, err := p.cpu()
 	if err != nil {
 		return measure{}, err
 	}
-	m, err := b.wrk(ctx, p.http, requests, length)
+	m, err := send(ctx, p, requests, length)
 	if err != nil {
 		return measure{}, err
 	}
@@ -44,32 +47,42 @@ func (b *bench) round(ctx context.Context, p *process, requests string, length t
 	return m, err
 }
 
-func (b *bench) wrk(ctx context.Context, address, requests string, length time.Duration) (measure, error) {
+// wrk is the load over HTTP.
+func (b *bench) wrk(ctx context.Context, p *process, requests string, length time.Duration) (measure, error) {
 	seconds := strconv.Itoa(int(length / time.Second))
 	cmd := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+seconds+"s", "-s", b.script, //nolint:gosec // our own arguments
-		"http://"+address+exchangePath, "--", requests)
+		"http://"+p.http+exchangePath, "--", requests)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return measure{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
-	var said struct {
-		Requests, Microseconds, Socket, P50, P99 int
-		NotOK                                    int `json:"not_ok"`
-	}
 	text := string(out)
-	if i := strings.LastIndex(text, "\n{"); i < 0 {
-		return measure{}, fmt.Errorf("wrk said nothing of use:\n%s", out)
-	} else if err := json.Unmarshal([]byte(text[i:]), &said); err != nil {
-		return measure{}, fmt.Errorf("wrk: %w\n%s", err, out)
+	return read(text[strings.LastIndex(text, "\n{")+1:])
+}
+
+// said is what a load says of itself in the end, as JSON.
+type said struct {
+	Requests     int `json:"requests"`
+	Microseconds int `json:"microseconds"`
+	NotOK        int `json:"not_ok"`
+	Socket       int `json:"socket"` // failures of connections
+	P50          int `json:"p50"`    // microseconds
+	P99          int `json:"p99"`
+}
+
+func read(text string) (measure, error) {
+	var s said
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return measure{}, fmt.Errorf("a load that says %q: %w", text, err)
 	}
-	if said.NotOK > 0 || said.Socket > 0 || said.Requests == 0 {
-		return measure{}, void("%d answers, of which %d were not 200, and %d failures of connections", said.Requests, said.NotOK, said.Socket)
+	if s.NotOK > 0 || s.Socket > 0 || s.Requests == 0 {
+		return measure{}, void("%d answers, of which %d were refusals, and %d failures of connections", s.Requests, s.NotOK, s.Socket)
 	}
 	return measure{
-		requests:  said.Requests,
-		perSecond: float64(said.Requests) / (time.Duration(said.Microseconds) * time.Microsecond).Seconds(),
-		p50:       time.Duration(said.P50) * time.Microsecond,
-		p99:       time.Duration(said.P99) * time.Microsecond,
+		requests:  s.Requests,
+		perSecond: float64(s.Requests) / (time.Duration(s.Microseconds) * time.Microsecond).Seconds(),
+		p50:       time.Duration(s.P50) * time.Microsecond,
+		p99:       time.Duration(s.P99) * time.Microsecond,
 	}, nil
 }
 

@@ -19,9 +19,12 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "bare" {
-		fmt.Fprintln(os.Stderr, serveBare(os.Args[2:]))
-		os.Exit(1)
+	if len(os.Args) > 1 {
+		if err := helper(os.Args[1], os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
@@ -30,6 +33,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// helper is what this program does in processes of its own.
+func helper(name string, args []string) error {
+	switch name {
+	case "bare":
+		return serveBare(args)
+	case "load":
+		return loadGRPC(args)
+	}
+	return fmt.Errorf("there is nothing to do under the name %q; run it without arguments", name)
 }
 
 // bench is one run.
@@ -72,7 +86,9 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	began := time.Now()
-	for _, s := range []step{{"warm", b.warm}, {"cold", b.cold}, {"misses", b.misses}, {"decide", b.decide}, {"records", b.records}} {
+	for _, s := range []step{
+		{"warm", b.warm}, {"grpc", b.grpc}, {"redis", b.redis}, {"cold", b.cold}, {"misses", b.misses}, {"decide", b.decide}, {"records", b.records},
+	} {
 		if len(b.steps) > 0 && !slices.Contains(b.steps, s.name) {
 			continue
 		}
@@ -112,7 +128,11 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if err := os.WriteFile(b.script, script, 0o600); err != nil {
 		return err
 	}
-	if err := b.build(ctx); err != nil {
+	tags := []string(nil)
+	if b.profile != "" {
+		tags = append(tags, "pprof")
+	}
+	if b.program, err = b.build(ctx, "sts", tags...); err != nil {
 		return err
 	}
 	if b.world, err = startWorld(); err != nil {
@@ -129,18 +149,14 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 }
 
 // build makes the program as "make build" does: plain, without the race detector or a test's clock.
-func (b *bench) build(ctx context.Context) error {
-	b.program = filepath.Join(b.dir, "sts")
-	args := []string{"build", "-trimpath", "-o", b.program}
-	if b.profile != "" {
-		args = append(args, "-tags", "pprof")
-	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/lakegate/sts/cmd/sts")...) //nolint:gosec // our own arguments
+func (b *bench) build(ctx context.Context, name string, tags ...string) (program string, err error) {
+	program = filepath.Join(b.dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", strings.Join(tags, ","), "-o", program, "github.com/lakegate/sts/cmd/sts") //nolint:gosec // our own arguments
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the service: %w\n%s", err, out)
+		return "", fmt.Errorf("building the service: %w\n%s", err, out)
 	}
-	return nil
+	return program, nil
 }
 
 // close ends what was started and removes what was written.

@@ -24,10 +24,10 @@ const (
 
 // process is a running child.
 type process struct {
-	cmd         *exec.Cmd
-	http, admin string // where it listens
-	done        chan struct{}
-	log         bytes.Buffer // what it said; read it after done
+	cmd               *exec.Cmd
+	http, grpc, admin string // where it listens
+	done              chan struct{}
+	log               bytes.Buffer // what it said; read it after done
 }
 
 // launch starts a program and waits until it says that it listens. It ends with the bench, if not before.
@@ -48,9 +48,9 @@ func (b *bench) launch(ctx context.Context, dir string, env []string, program st
 		defer close(p.done)
 		announced := false
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			var said struct{ Msg, HTTP, Admin string }
+			var said struct{ Msg, HTTP, GRPC, Admin string }
 			if !announced && json.Unmarshal(lines.Bytes(), &said) == nil && said.Msg == "listening" {
-				p.http, p.admin, announced = said.HTTP, said.Admin, true
+				p.http, p.grpc, p.admin, announced = said.HTTP, said.GRPC, said.Admin, true
 				close(listening)
 			}
 			if p.log.Len() < 1<<20 {
@@ -100,7 +100,7 @@ func (p *process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// metric is a service's metric without labels.
+// metric is one of a service's metrics, by its name and labels as they are shown.
 func (p *process) metric(ctx context.Context, name string) (float64, error) {
 	response, err := get(ctx, "http://"+p.admin+"/metrics")
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -57,8 +56,7 @@ func (b *bench) requests(tokens []string) []request {
 			"audience":           {"prod"},
 			"scope":              {"model-serving"},
 		}
-		basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.id) + ":" + url.QueryEscape(c.secret)))
-		made[i] = request{"Basic " + basic, form.Encode()}
+		made[i] = request{c.basic(), form.Encode()}
 	}
 	return made
 }

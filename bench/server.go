@@ -19,6 +19,8 @@ func serveBare(args []string) error {
 	flags := flag.NewFlagSet("bare", flag.ContinueOnError)
 	answerFile := flags.String("answer", "", "file with the bytes to answer")
 	jwksFile := flags.String("jwks", "", "file with the keys that subject tokens are verified by; empty: they are not")
+	redisFile := flags.String("redis", "", "file with the options, as JSON, of the Redis that one GET is made of; empty: none is")
+	overGRPC := flags.Bool("grpc", false, "serve gRPC; the answer is a message")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -26,19 +28,26 @@ func serveBare(args []string) error {
 	if err != nil {
 		return err
 	}
-	verify := func(string) error { return nil }
-	if *jwksFile != "" {
-		if verify, err = verifier(*jwksFile); err != nil {
-			return err
-		}
+	work := func(string) error { return nil }
+	switch {
+	case *jwksFile != "":
+		work, err = verifier(*jwksFile)
+	case *redisFile != "":
+		work, err = getter(*redisFile)
+	}
+	if err != nil {
+		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, `{"msg":"listening","http":%q}`+"\n", listener.Addr())
+	fmt.Fprintf(os.Stderr, `{"msg":"listening","http":%q,"grpc":%[1]q}`+"\n", listener.Addr())
+	if *overGRPC {
+		return serveBareGRPC(listener, answer)
+	}
 	server := &http.Server{
-		Handler:                      bare(answer, verify),
+		Handler:                      bare(answer, work),
 		MaxHeaderBytes:               64 << 10,
 		ReadHeaderTimeout:            10 * time.Second,
 		ReadTimeout:                  15 * time.Second,

@@ -81,6 +81,7 @@ func (c *checker) config(d *document) *Config {
 	cfg.Clients = c.clients(d.Clients, d.IdentityProviders, cfg.Listen.TLS != nil && cfg.Listen.TLS.ClientCAFile != "")
 	cfg.Databricks = c.databricks(&d.Databricks, cfg.Issuer)
 	c.sharedKeyset(cfg, d.Database)
+	c.sharedMarks(cfg, d.IdentityProviders, d.Clients)
 	c.later(d)
 	cfg.where = c.where
 	return cfg

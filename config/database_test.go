@@ -85,3 +85,45 @@ func TestDatabaseFaults(t *testing.T) {
 	checkFaults(t, "policy: {", "database: postgres://u@h/d\npolicy: {", "15:11: database: a ledger that replicas share, without store.keyset_file; "+
 		"make a keyset once with `sts keys new store FILE`, give the file to every replica, and name it there")
 }
+
+// Replicas that share a ledger accept a token once only if they share their marks, too.
+func TestSingleUse(t *testing.T) {
+	const once = "token_types: [jwt], single_use: true"
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "there"), "x")
+	for database, want := range map[string]string{
+		"sqlite:x.db":      "",
+		"postgres://u@h/d": "sts.yaml:4:95: identity_providers.okta.single_use: tokens that replicas accept once, without store.redis to mark them in; add store.redis",
+	} {
+		text := strings.Replace(withDatabase(database), "token_types: [jwt]", once, 1)
+		cfg, err := parse(t, folder, text)
+		if want != "" {
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %v, want %s", database, err, want)
+			}
+			text = strings.Replace(text, "{keyset_file: there}", "{keyset_file: there, redis: {addresses: [\"r:1\"]}}", 1)
+			cfg, err = parse(t, folder, text)
+		}
+		if err != nil || !cfg.IdentityProviders["okta"].SingleUse {
+			t.Errorf("%s: %v", database, err)
+			continue
+		}
+		checkShow(t, cfg)
+	}
+}
+
+// The same holds for the assertions of clients.
+func TestAssertionsOfReplicas(t *testing.T) {
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "there"), "x")
+	text := strings.Replace(withDatabase("postgres://u@h/d"), "clients:\n", "clients:\n  etl: {auth_method: private_key_jwt, jwks_file: there, "+
+		"identity_providers: [okta], authorized_parties: any, audiences: [prod]}\n", 1)
+	const want = "sts.yaml:6:22: clients.etl.auth_method: assertions that replicas accept once, without store.redis to mark them in; add store.redis"
+	if _, err := parse(t, folder, text); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	text = strings.Replace(text, "{keyset_file: there}", "{keyset_file: there, redis: {addresses: [\"r:1\"]}}", 1)
+	if _, err := parse(t, folder, text); err != nil {
+		t.Error(err)
+	}
+}

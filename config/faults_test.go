@@ -181,7 +181,6 @@ func TestNotAvailableYet(t *testing.T) {
 		{provider, "{aws: {account_ids: [\"1\"]}, token_types: [aws4_request]}", `4:15: identity_providers.okta.aws: not available yet: AWS identities as subject tokens
 4:51: identity_providers.okta.token_types[0]: not available yet: AWS identities as subject tokens`},
 		{"token_types: [jwt]", "token_types: [jwt], introspection: {endpoint: x}", `4:98: identity_providers.okta.introspection: not available yet: opaque subject tokens`},
-		{"token_types: [jwt]", "token_types: [jwt], single_use: true", `4:95: identity_providers.okta.single_use: not available yet: subject tokens that are accepted once`},
 		{"token_types: [jwt]", "token_types: [jwt], groups_overage: graph", `4:99: identity_providers.okta.groups_overage: not available yet: asking Microsoft Graph for groups that a token leaves out`},
 		{"audiences: [prod]", "audiences: [prod]\n    may_act: true\n    identity: true", `12:14: clients.kong.may_act: not available yet: actor tokens
 13:15: clients.kong.identity: not available yet: signed identities in answers`},

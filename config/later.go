@@ -72,7 +72,6 @@ func (c *checker) later(d *document) {
 
 // laterProvider says whether the provider is of a kind that is refused, so that nothing else of it needs a check.
 func (c *checker) laterProvider(f *providerFile, path string) bool {
-	c.refuse([]wanted{on(f.SingleUse, path+".single_use", "subject tokens that are accepted once")})
 	return c.refuse([]wanted{
 		given(f.SAML, path+".saml", "SAML assertions as subject tokens"),
 		given(f.Introspection, path+".introspection", "opaque subject tokens"),

@@ -26,7 +26,8 @@ type Provider struct {
 	ClockSkew     time.Duration     `yaml:"clock_skew"`    // widens nbf and iat, never exp
 	MaxTokenAge   time.Duration     `yaml:"max_token_age"` // since iat
 	JWKSMaxStale  time.Duration     `yaml:"jwks_max_stale"`
-	Shared        bool              `yaml:"shared"` // one issuer for many tenants
+	Shared        bool              `yaml:"shared"`     // one issuer for many tenants
+	SingleUse     bool              `yaml:"single_use"` // each token is accepted once, by its jti
 }
 
 const (
@@ -119,8 +120,26 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 	p.MaxTokenAge = c.span(f.MaxTokenAge, path+".max_token_age", p.MaxTokenAge, time.Second, 0)
 	p.JWKSMaxStale = c.span(f.JWKSMaxStale, path+".jwks_max_stale", p.JWKSMaxStale, time.Second, 0)
 	p.Shared = f.Shared.Or(p.Shared)
+	p.SingleUse = f.SingleUse.V
 	c.needed(f, path, p)
 	return p
+}
+
+// sharedMarks holds that replicas that share a ledger also share what was used once: each alone would accept it again.
+func (c *checker) sharedMarks(cfg *Config, providers strictyaml.Map[providerFile], clients strictyaml.Map[clientFile]) {
+	if cfg.Database.Postgres == "" || cfg.Store.Redis != nil {
+		return
+	}
+	for _, e := range providers.Entries {
+		if f := e.Value.SingleUse; f.V {
+			c.fault(f.Pos, "identity_providers."+e.Key+".single_use", "tokens that replicas accept once, without store.redis to mark them in", "add store.redis")
+		}
+	}
+	for _, e := range clients.Entries {
+		if f := e.Value.AuthMethod; f.V == methodPrivateKeyJWT {
+			c.fault(f.Pos, "clients."+e.Key+".auth_method", "assertions that replicas accept once, without store.redis to mark them in", "add store.redis")
+		}
+	}
 }
 
 // needed faults the keys that only a preset can leave out, and what contradicts the preset.

@@ -65,6 +65,7 @@ identity_providers:
     max_token_age: 24h
     jwks_max_stale: 24h
     shared: false
+    single_use: false
 clients:
   "a: b #":
     auth_method: client_secret_post

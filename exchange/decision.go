@@ -54,4 +54,10 @@ type Grant struct {
 
 	// Isolation keeps apart the tokens of those who may not share one: it names the client, the subject, or nobody.
 	Isolation string
+	// Personal says that it names the subject, and whoever acts for him: the token speaks of them and nobody else.
+	Personal bool
+
+	// Client is the id of the client that the token is for. A token is neither minted by it nor cached under it; but what
+	// the client has given up is not for it.
+	Client string
 }

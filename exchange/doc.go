@@ -12,6 +12,7 @@
 //	token.go     what was obtained, and what bounds it
 //	attempt.go   everything known of one exchange; its record is made from it
 //	event.go     what is recorded
+//	judge.go     what would become of an attempt, for those who explain
 //	error.go     one error type; codes, and the closed list of reasons
 //	secret.go    text that never prints itself
 package exchange

@@ -28,6 +28,12 @@ const (
 	CodeUpstream                    Code = "upstream"
 	CodeDeadline                    Code = "deadline"
 	CodeInternal                    Code = "internal"
+
+	// Of our own API alone; no exchange ends so.
+	CodeTokenMissing      Code = "token_missing" // RFC 6750 §3.1: says no more than that one is needed
+	CodeInvalidToken      Code = "invalid_token"
+	CodeInsufficientScope Code = "insufficient_scope"
+	CodeNotFound          Code = "not_found"
 )
 
 // Reason is one word of a closed list, more exact than the OAuth error; callers may switch on it.
@@ -73,6 +79,11 @@ const (
 	ReasonUpstreamRejected           Reason = "upstream_rejected"
 	ReasonUpstreamInvalid            Reason = "upstream_invalid"
 	ReasonInternal                   Reason = "internal"
+
+	// Of our own API alone.
+	ReasonAccessTokenInvalid Reason = "access_token_invalid"
+	ReasonRoleMissing        Reason = "role_missing"
+	ReasonNotFound           Reason = "not_found"
 )
 
 // Error is the only error that callers of the service see the inside of.

@@ -44,6 +44,8 @@ type Admin struct {
 	Object string
 	// Detail is public text without secrets.
 	Detail string
+	// TrueExpiry is until when Databricks accepts the token that was given up; zero for all other actions.
+	TrueExpiry time.Time
 	// By is who asked for it; nil where the service acted by itself.
 	By *Caller
 	// Err is why it was not done; nil where it was.

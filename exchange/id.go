@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,4 +31,13 @@ func NewID(now time.Time, random io.Reader) (string, error) {
 	hex.Encode(text[24:36], u[10:16])
 	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
 	return string(text[:]), nil
+}
+
+// time is when the mint began, in milliseconds, as its id tells (RFC 9562 §5.7).
+func (id MintID) time() (t time.Time, ok bool) {
+	ms, err := strconv.ParseInt(strings.Replace(string(id[:min(len(id), 13)]), "-", "", 1), 16, 64)
+	if err != nil || len(id) != 36 || id[14] != '7' {
+		return t, false
+	}
+	return time.UnixMilli(ms).UTC(), true
 }

@@ -13,10 +13,15 @@ type Use string
 const (
 	UseSubject Use = "subject"
 	UseActor   Use = "actor"
+	// UseBearer is to speak for its subject with our own API (RFC 6750).
+	UseBearer Use = "bearer"
+	// UseExplain is to learn what would become of it. A token that is accepted once is not used up by that.
+	UseExplain Use = "explained"
 )
 
 // Verifier proves who a token speaks of. It dials only configured addresses, never one that a token names. A bad
-// token is an *Error with a reason and CodeInvalidRequest; a provider that can't be reached is CodeUnavailable.
+// token is an *Error with a reason and CodeInvalidRequest; a provider that can't be reached is CodeUnavailable. Where it is
+// known whom a refused token speaks of, since it is good in itself and was used before, the identity comes with the error.
 type Verifier interface {
 	Verify(ctx context.Context, p Presented, use Use) (*Identity, error)
 }
@@ -67,7 +72,8 @@ type Signer interface {
 	Sign(ctx context.Context, claims []byte, until time.Time) (Secret, error)
 }
 
-// Ledger keeps what must not be lost, by compare and swap. Consumers: issuer, mapping.
+// Ledger keeps what must not be lost, by compare and swap, under keys of 1 to 512 bytes of UTF-8 without NUL; another key is
+// an error. Consumers: issuer, mapping, admission.
 type Ledger interface {
 	// Get returns a key's value and version; version 0 means that there is none.
 	Get(ctx context.Context, key string) (value []byte, version uint64, err error)
@@ -89,12 +95,11 @@ type Locker interface {
 
 // Once marks what may be used a single time.
 type Once interface {
-	// Claim reports whether this is the first claim of key; no two callers, of any replica, hear so. The mark may be
-	// dropped after until, so until must be past the moment from which the thing is refused for its age.
+	// Claim reports whether this is the first claim of key; no two callers, of any replica, hear so. The thing could not
+	// be used before earliest: counted from its issue, less the leeway that clocks are given. It is refused for its age
+	// from until on, when its mark may be dropped.
 	//
 	// An error means that nobody can tell, and the caller refuses (CodeUnavailable, ReasonReplayCheckUnavailable). It is
-	// also the answer for what may have been used before the store was born or last emptied, so that a flush permits no
-	// replay. To know that, a store is made with a span: a key was used at the earliest that long before its until.
-	// Callers therefore count until from the thing's issue, not from its end.
-	Claim(ctx context.Context, key string, until time.Time) (fresh bool, err error)
+	// also the answer where earliest lies before the store was born or last emptied, so that a flush permits no replay.
+	Claim(ctx context.Context, key string, earliest, until time.Time) (fresh bool, err error)
 }

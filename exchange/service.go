@@ -18,6 +18,9 @@ type Config struct {
 	Policy   Policy
 	Tokens   Tokens
 	Recorder Recorder
+	// Handouts and Revocations are what introspection and revocation go by.
+	Handouts    Handouts
+	Revocations Revocations
 
 	Now    func() time.Time
 	Random io.Reader
@@ -26,14 +29,16 @@ type Config struct {
 
 // Service exchanges tokens.
 type Service struct {
-	gate     Gate
-	verifier Verifier
-	policy   Policy
-	tokens   Tokens
-	recorder Recorder
-	now      func() time.Time
-	random   io.Reader
-	log      *slog.Logger
+	gate        Gate
+	verifier    Verifier
+	policy      Policy
+	tokens      Tokens
+	recorder    Recorder
+	handouts    Handouts
+	revocations Revocations
+	now         func() time.Time
+	random      io.Reader
+	log         *slog.Logger
 }
 
 // New makes a Service.
@@ -43,7 +48,7 @@ func New(c Config) (*Service, error) {
 		missing bool
 	}{
 		{"Gate", c.Gate == nil}, {"Verifier", c.Verifier == nil}, {"Policy", c.Policy == nil}, {"Tokens", c.Tokens == nil},
-		{"Recorder", c.Recorder == nil}, {"Now", c.Now == nil}, {"Random", c.Random == nil}, {"Log", c.Log == nil},
+		{"Recorder", c.Recorder == nil}, {"Handouts", c.Handouts == nil}, {"Revocations", c.Revocations == nil}, {"Now", c.Now == nil}, {"Random", c.Random == nil}, {"Log", c.Log == nil},
 	} {
 		if need.missing {
 			return nil, fmt.Errorf("exchange.Config.%s is missing", need.name)
@@ -51,6 +56,7 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		gate: c.Gate, verifier: c.Verifier, policy: c.Policy, tokens: c.Tokens, recorder: c.Recorder,
+		handouts: c.Handouts, revocations: c.Revocations,
 		now: c.Now, random: c.Random, log: c.Log,
 	}, nil
 }
@@ -166,11 +172,12 @@ func refusal(a *Attempt) error {
 // obtain gets the token and fixes the end that the caller is told: min(token's rest, limit, presented tokens' rest).
 func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 	now, limit, notAfter := s.now(), a.limit(), a.notAfter()
-	if Rest(notAfter, now) < a.Decision.Grant.MinLifetime {
-		return Refuse(CodeInvalidRequest, ReasonSubjectTokenExpiring,
-			"the subject token has less than %d s left, the least that is served here; get a fresh one", int(a.Decision.Grant.MinLifetime/time.Second))
+	if err := tooShort(&a.Decision.Grant, Rest(notAfter, now)); err != nil {
+		return err
 	}
-	if a.Token, err = s.tokens.Obtain(ctx, a.Decision.Grant, limit, notAfter); err != nil {
+	grant := a.Decision.Grant
+	grant.Client = a.Call.Client.ID
+	if a.Token, err = s.tokens.Obtain(ctx, grant, limit, notAfter); err != nil {
 		return err
 	}
 	switch later := s.now(); {
@@ -227,11 +234,12 @@ func (s *Service) record(ctx context.Context, a *Attempt) (Answer, error) {
 		return Answer{}, refused
 	}
 	if a.Err != nil {
-		s.logFailure(ctx, a)
+		s.logFailure(ctx, "exchange", a.ID, a.Call.Client, a.Err)
 		failed := *a.Err
 		failed.DecisionID = a.ID
 		return Answer{}, &failed
 	}
+	s.handouts.Note(ctx, a)
 	// The disk may have taken its time, which is not the caller's to spend.
 	rest := Rest(a.ExpiresAt, s.now())
 	if rest <= 0 {
@@ -255,12 +263,12 @@ func spent() *Error {
 
 // logFailure tells our own log what the caller is not told. Who is denied, limited or gone is the record's business: a
 // flood of those must not become a flood of alarms.
-func (s *Service) logFailure(ctx context.Context, a *Attempt) {
-	level := slog.LevelError
-	if a.Outcome() == OutcomeDenied || a.Err.Code == CodeDeadline || a.Err.Reason == ReasonOverloaded {
+func (s *Service) logFailure(ctx context.Context, what, id string, c *Client, err *Error) {
+	outcome, level := outcomeOf(err), slog.LevelError
+	if outcome == OutcomeDenied || err.Code == CodeDeadline || err.Reason == ReasonOverloaded {
 		level = slog.LevelDebug
 	}
-	s.log.Log(ctx, level, "exchange "+string(a.Outcome()), "decision_id", a.ID, "client", a.Call.Client.ID, "reason", string(a.Err.Reason), "error", a.Err)
+	s.log.Log(ctx, level, what+" "+string(outcome), "decision_id", id, "client", c.ID, "reason", string(err.Reason), "error", err)
 }
 
 // RefuseUnknown records a request that failed before its client was known, and returns its error with the id of the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -32,8 +33,16 @@ type world struct {
 	// recordTakes is how far the clock moves while a record is written.
 	recordTakes time.Duration
 
+	// handout and others are what Find answers, ended what the client has given up.
+	handout *exchange.Handout
+	others  bool
+	find    error
+	ended   map[string]bool // client, hash in hex
+	end     error
+
 	steps     []string
 	penalties int
+	grant     exchange.Grant
 	limit     time.Duration
 	notAfter  time.Time
 	events    []exchange.Event
@@ -70,9 +79,9 @@ func (w *world) Verify(context.Context, exchange.Presented, exchange.Use) (*exch
 
 func (w *world) Decide(a *exchange.Attempt) exchange.Decision { w.step("decide"); return w.decide(a) }
 
-func (w *world) Obtain(_ context.Context, _ exchange.Grant, limit time.Duration, notAfter time.Time) (exchange.Token, error) {
+func (w *world) Obtain(_ context.Context, g exchange.Grant, limit time.Duration, notAfter time.Time) (exchange.Token, error) {
 	w.step("obtain")
-	w.limit, w.notAfter = limit, notAfter
+	w.grant, w.limit, w.notAfter = g, limit, notAfter
 	return w.token, w.obtain()
 }
 
@@ -85,17 +94,46 @@ func (w *world) Record(ctx context.Context, e *exchange.Event) error {
 		return w.record
 	}
 	w.events = append(w.events, *e)
-	w.attempts = append(w.attempts, *e.Exchange)
+	if e.Exchange != nil {
+		w.attempts = append(w.attempts, *e.Exchange)
+	}
 	w.now = w.now.Add(w.recordTakes)
 	return nil
 }
 
 func (w *world) RecordFailure(exchange.Failure) string { return "summary" }
 
+func (w *world) Note(_ context.Context, a *exchange.Attempt) {
+	w.step("note")
+	h := exchange.HandoutOf(a)
+	w.handout = &h
+}
+
+func (w *world) Find(_ context.Context, _ [32]byte, client string) (*exchange.Handout, bool, error) {
+	w.step("find")
+	if client == "panic" {
+		panic("out of order")
+	}
+	return w.handout, w.others, w.find
+}
+
+func (w *world) Ended(client string, token [32]byte) bool {
+	return w.ended[client+" "+hex.EncodeToString(token[:])]
+}
+
+func (w *world) End(_ context.Context, client string, token [32]byte, until time.Time) error {
+	w.step("end until " + until.Format(time.RFC3339))
+	if w.end != nil {
+		return w.end
+	}
+	w.ended = map[string]bool{client + " " + hex.EncodeToString(token[:]): true}
+	return nil
+}
+
 func (w *world) service(t *testing.T) *exchange.Service {
 	t.Helper()
 	s, err := exchange.New(exchange.Config{
-		Gate: w, Verifier: w, Policy: w, Tokens: w, Recorder: w,
+		Gate: w, Verifier: w, Policy: w, Tokens: w, Recorder: w, Handouts: w, Revocations: w,
 		Now: func() time.Time { return w.now }, Random: rand.Reader, Log: slog.New(slog.NewJSONHandler(&w.log, nil)),
 	})
 	if err != nil {
@@ -128,7 +166,7 @@ func TestExchangeAnswers(t *testing.T) {
 	if diff := cmp.Diff(want, answer); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"enter", "verify", "decide", "admit", "obtain", "record"}, w.steps); diff != "" {
+	if diff := cmp.Diff([]string{"enter", "verify", "decide", "admit", "obtain", "record", "note"}, w.steps); diff != "" {
 		t.Error(diff)
 	}
 	if got := w.attempts[0]; got.Outcome() != exchange.OutcomeGranted || got.Decision.Rule != "r" {

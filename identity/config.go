@@ -21,6 +21,9 @@ import (
 type Config struct {
 	Providers []Provider
 
+	// Once marks tokens that were used, of providers whose tokens are for a single use. Those need it.
+	Once exchange.Once
+
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Random spreads refreshes over time, in [0,1). Default math/rand/v2.Float64.
@@ -78,6 +81,8 @@ type Provider struct {
 	ClockSkew time.Duration
 	// MaxTokenAge is how old, by iat, a token may be. Default DefaultMaxTokenAge.
 	MaxTokenAge time.Duration
+	// SingleUse accepts each token once, by its jti, which it must have.
+	SingleUse bool
 	// JWKSMaxStale is how long keys are trusted that can't be fetched anew. Default DefaultJWKSMaxStale.
 	JWKSMaxStale time.Duration
 }
@@ -110,12 +115,15 @@ func (p Provider) withDefaults() Provider {
 }
 
 // checkProviders tells every fault at once.
-func checkProviders(providers []Provider) error {
+func checkProviders(providers []Provider, once exchange.Once) error {
 	var faults []error
 	names, issuers := map[string]bool{}, map[string]string{}
 	for _, p := range providers {
 		for _, fault := range p.faults() {
 			faults = append(faults, fmt.Errorf("identity provider %s: %w", p.Name, fault))
+		}
+		if p.SingleUse && once == nil {
+			faults = append(faults, fmt.Errorf("identity provider %s: single_use needs a store of marks", p.Name))
 		}
 		if names[p.Name] {
 			faults = append(faults, fmt.Errorf("identity provider %s is there twice", p.Name))

@@ -12,6 +12,7 @@
 //	profile.go   what kind of token it is, whatever it was presented as
 //	claims.go    audience, times, subject, party
 //	groups.go    groups, or the knowledge that we don't know them
+//	once.go      tokens that are accepted once
 //	refuse.go    what a caller is told
 //	cache.go     what was verified, and until when that holds
 //	keys.go      a provider's keys, and what becomes of those that it withdraws

@@ -102,7 +102,7 @@ type Prepared struct {
 // Prepare checks a new set of providers. Nothing changes before Commit, so that a reload of several parts can be all or
 // nothing. Its error names every fault. There is one reload at a time.
 func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
-	if err := checkProviders(providers); err != nil {
+	if err := checkProviders(providers, p.config.Once); err != nil {
 		return nil, err
 	}
 	before := p.current.Load()

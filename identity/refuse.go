@@ -30,7 +30,7 @@ func (r *refuser) reason(reason exchange.Reason) exchange.Reason {
 		return reason
 	}
 	switch reason {
-	case exchange.ReasonSubjectTokenInvalid, exchange.ReasonSubjectTokenNotYetValid:
+	case exchange.ReasonSubjectTokenInvalid, exchange.ReasonSubjectTokenNotYetValid, exchange.ReasonSubjectTokenReplayed:
 		return exchange.ReasonActorTokenInvalid
 	case exchange.ReasonSubjectTokenExpired:
 		return exchange.ReasonActorTokenExpired

@@ -12,7 +12,7 @@ import (
 	"github.com/lakegate/sts/internal/jwt"
 )
 
-// Verify implements exchange.Verifier.
+// Verify implements exchange.Verifier. A token that is accepted once is never kept: finding it again refuses it.
 func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
 	now, current := p.now(), p.current.Load()
 	text := presented.Token.Reveal()
@@ -31,7 +31,15 @@ func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exc
 		p.metrics.refused(t.provider, err)
 		return nil, err
 	}
-	p.verified.set(key, made)
+	switch {
+	case !made.provider.SingleUse:
+		p.verified.set(key, made)
+	case use != exchange.UseExplain:
+		if err := t.claim(ctx, p.config.Once, made); err != nil {
+			p.metrics.refused(t.provider, err)
+			return made.identity, err
+		}
+	}
 	made.provider.accepted.Inc()
 	return made.identity, nil
 }
@@ -82,6 +90,9 @@ func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, erro
 	}
 	identity, err := t.identity()
 	if err != nil {
+		return nil, err
+	}
+	if err := t.checkTokenID(identity); err != nil {
 		return nil, err
 	}
 	identity.IssuedAt, identity.Expiry = span.issued, span.expiry

@@ -20,3 +20,34 @@ func (p *Policy) Roles(subject *exchange.Identity, now time.Time) []Role {
 	slices.Sort(roles)
 	return roles
 }
+
+// Holds reports whether the policy in force lets a subject do what a role may. An operator may do all that an auditor may.
+func (e *Engine) Holds(subject *exchange.Identity, role Role, now time.Time) bool {
+	p := e.current.Load()
+	if p == nil {
+		return false
+	}
+	roles := p.Roles(subject, now)
+	return slices.Contains(roles, role) || role == RoleAuditor && slices.Contains(roles, RoleOperator)
+}
+
+// AccessIssuers are the issuers whose subjects may have a role, sorted: where a token for our own API comes from.
+func (e *Engine) AccessIssuers() []string {
+	p := e.current.Load()
+	if p == nil {
+		return nil
+	}
+	issuers := []string{}
+	for _, a := range p.access {
+		providers := a.match.issuers
+		if providers == nil && p.env != nil {
+			providers = keysOf(p.env.Providers)
+		}
+		for _, name := range providers {
+			provider, _ := p.env.provider(name)
+			issuers = append(issuers, provider.Issuer)
+		}
+	}
+	slices.Sort(issuers)
+	return slices.Compact(issuers)
+}

@@ -153,6 +153,13 @@ func (c *compiler) finish() {
 		if r.match.condition != nil {
 			reads = append(reads, r.match.condition.claims...)
 		}
+		if r.principal != nil {
+			r.principal.rules++
+		}
+	}
+	p.listed = slices.SortedFunc(slices.Values(p.rules), func(a, b *rule) int { return strings.Compare(a.id, b.id) })
+	for _, name := range keysOf(p.principals) {
+		p.existing = append(p.existing, p.principals[name])
 	}
 	slices.Sort(reads)
 	p.readsClaims = slices.Compact(reads)

@@ -83,7 +83,7 @@ func (c *compiler) addPrincipals(d *document) {
 
 func (c *compiler) principal(where, name string, pos strictyaml.Pos, d *principalDoc) *principal {
 	p := &principal{
-		name: name, pos: pos, owner: d.Owner.V, applicationID: d.ApplicationID.V, isolation: d.Isolation.Or(isolateClient),
+		name: name, pos: pos, owner: d.Owner.V, description: d.Description.V, applicationID: d.ApplicationID.V, isolation: d.Isolation.Or(isolateClient),
 		maxLifetime: time.Duration(d.MaxLifetime.V), minLifetime: time.Duration(d.MinLifetime.Or(strictyaml.Duration(minLifetime))),
 	}
 	if known(c, d.Workspace, where, "workspace", c.p.workspaces, "add it under workspaces") {

@@ -42,8 +42,12 @@ func before(a, b strictyaml.Pos) bool {
 
 func (c *compiler) rule(where string, d *ruleDoc, next strictyaml.Pos) *rule {
 	r := &rule{
-		id: string(d.ID.V), order: len(c.p.rules), pos: d.Pos, owner: d.Owner.V, deny: d.Effect.Or(allow) == deny,
+		id: string(d.ID.V), order: len(c.p.rules), pos: d.Pos, deny: d.Effect.Or(allow) == deny,
 		priority: d.Priority.V, expires: time.Time(d.Expires.V), everyone: d.Everyone.V || d.Match.V.Everyone.V,
+		owner: d.Owner.V, ticket: d.Ticket.V, description: d.Description.V,
+	}
+	if r.priority != int(int32(r.priority)) { //nolint:gosec // whether it overflows is what is asked
+		c.fault(d.Priority.Pos, where, "the priority does not fit into 32 bits", "write a smaller number")
 	}
 	if d.Match.Set() {
 		r.match = c.matcher(where, d.Match.Pos, &d.Match.V)

@@ -73,6 +73,7 @@ func TestCompileFaults(t *testing.T) {
 		{"no match", "rules:\n  - {id: r, " + grant + "}\n", `missing key "match"`},
 		{"no grant", "rules:\n  - {id: r, match: {issuer: [okta], clients: [kong]}}\n", `missing key "grant"`},
 		{"deny grants", rule("issuer: [okta]", "effect: deny, "+grant), "a deny rule grants nothing"},
+		{"priority", rule("issuer: [okta], groups: {any: [ds]}", "priority: 2147483648"), "the priority does not fit into 32 bits"},
 		{"deny priority", rule("issuer: [okta]", "effect: deny, priority: 3"), "a deny rule has no priority"},
 		{"effect", rule("issuer: [okta]", "effect: denny"), `unknown value "denny"; did you mean "deny"?`},
 		{"rule name", "rules:\n  - {id: R 1, match: {issuer: [okta], clients: [kong]}, " + grant + "}\n", `"R 1" is not a name`},

@@ -184,7 +184,11 @@ func grantOf(r, alone *rule, a *exchange.Attempt) (exchange.Grant, *exchange.Err
 	case isolateClient:
 		g.Isolation = "client\x00" + a.Call.Client.ID
 	case isolateSubject:
-		g.Isolation = strings.Join([]string{"subject", a.Subject.Issuer, a.Subject.Subject}, "\x00")
+		who := []string{"subject", a.Subject.Issuer, a.Subject.Subject}
+		if a.Actor != nil {
+			who = append(who, "actor", a.Actor.Issuer, a.Actor.Subject)
+		}
+		g.Isolation, g.Personal = strings.Join(who, "\x00"), true
 	}
 	if asked := a.Request.Scopes; len(asked) > 0 {
 		if !contains(g.Scopes, asked) {

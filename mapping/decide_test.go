@@ -217,12 +217,25 @@ func TestGrant(t *testing.T) {
 				Workspace: "prod", Principal: "ml", Account: "aws", Host: "https://prod.example", ApplicationID: "6f1c2b9e-0f0e-4c56-9d58-3c1b0b1c7a11",
 				Method: exchange.MethodClientSecret, Credential: "g7", Scopes: []string{"model-serving", "sql"},
 				Details:  exchange.Details{{Type: exchange.DetailTypeWorkspacePermission, ObjectType: "serving-endpoints", ObjectPath: "/a", Actions: []string{"query", "view"}}},
-				Lifetime: 10 * time.Minute, MinLifetime: 2 * time.Minute, Isolation: c.want,
+				Lifetime: 10 * time.Minute, MinLifetime: 2 * time.Minute, Isolation: c.want, Personal: c.isolation == "subject",
 			},
 		}
 		if diff := cmp.Diff(want, p.Decide(attempt(ada("ds"), "prod"))); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// A token that is one subject's alone speaks of whoever acts for him too, so that each has another.
+func TestPersonalGrantsByActor(t *testing.T) {
+	text := strings.Replace(base, "max_lifetime: 15m", "max_lifetime: 15m\n    isolation: subject", 1) + decideRules
+	p, err := mapping.Compile([]mapping.File{{Name: "p.yaml", Data: []byte(text)}}, environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, delegated := p.Decide(attempt(ada("ds"), "prod/ml")).Grant, p.Decide(attempt(ada("ds"), "prod/ml", by(agent()))).Grant
+	if !alone.Personal || !delegated.Personal || alone.Isolation == delegated.Isolation {
+		t.Errorf("isolated as %q, and as %q", alone.Isolation, delegated.Isolation)
 	}
 }
 

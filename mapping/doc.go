@@ -33,4 +33,12 @@
 //	remember.go    what a condition came to for one verified token
 //	explain.go     the same once more, with everything written down
 //	access.go      who may use our own API
+//
+// Telling, as MappingService of our own API:
+//
+//	service.go           what it needs, what its methods take, one rule or principal
+//	service_list.go      lists and their filters; service_page.go their pages
+//	service_explain.go   an attempt by claims or by a token, explained
+//	service_versions.go  accepted policies
+//	service_message.go   the compiled form in the words of the file
 package mapping

@@ -118,13 +118,7 @@ func (r *rule) wanted(failed part, v *view) (want, saw string) {
 	return "", ""
 }
 
-func patterns(globs []glob) string {
-	var list []string
-	for _, g := range globs {
-		list = append(list, g.pattern)
-	}
-	return strings.Join(list, ", ")
-}
+func patterns(globs []glob) string { return strings.Join(patternList(globs), ", ") }
 
 // String implements fmt.Stringer.
 func (m *groupMatcher) String() string {

@@ -21,6 +21,8 @@ type Policy struct {
 	aliases    map[string]*alias
 	rules      []*rule
 	access     []*accessRule
+	listed     []*rule      // the rules, by id
+	existing   []*principal // the principals, by name
 	tests      []*testCase
 
 	indexes map[string]*index // by provider
@@ -57,6 +59,8 @@ type principal struct {
 	minLifetime   time.Duration
 	isolation     isolation
 	owner         string
+	description   string
+	rules         int // how many rules grant it
 	pos           strictyaml.Pos
 }
 
@@ -72,12 +76,14 @@ type rule struct {
 	id       string
 	order    int
 	pos      strictyaml.Pos
-	owner    string
 	deny     bool
 	priority int
 	everyone bool
 	expires  time.Time // the first instant at which an allow no longer matches; zero: never
 	match    matcher
+
+	// For people:
+	owner, ticket, description string
 
 	// For an allow:
 	principal    *principal

@@ -166,3 +166,23 @@ func (a authenticator) Authenticate(_ context.Context, c clients.Credentials) (*
 	a(c)
 	return &exchange.Client{ID: "kong"}, nil
 }
+
+// The API describes itself as a protected resource where RFC 9728 looks, and where a proxy that takes the issuer's path
+// off would.
+func TestResourceMetadata(t *testing.T) {
+	issuers := []string{"https://okta.example"}
+	c := config(t, &service{})
+	c.BearerIssuers = func() []string { return issuers }
+	r := start(t, c)
+	for _, path := range []string{"/.well-known/oauth-protected-resource/base/v1", "/.well-known/oauth-protected-resource/v1"} {
+		answer, body := r.get(t, r.http+path)
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/json" ||
+			!strings.Contains(body, `"resource":"https://sts.example/base/v1"`) || !strings.Contains(body, `"authorization_servers":["https://okta.example"]`) {
+			t.Errorf("%s: %d %v %s", path, answer.StatusCode, answer.Header, body)
+		}
+	}
+	issuers = nil
+	if _, body := r.get(t, r.http+"/.well-known/oauth-protected-resource/v1"); strings.Contains(body, "authorization_servers") {
+		t.Errorf("policy lets nobody in any more: %s", body)
+	}
+}

@@ -35,8 +35,11 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { retu
 // check says what is wrong with the certificate in use.
 func (c *certificate) check() error {
 	pair, err := c.pair.Look()
-	if leaf := pair.Leaf; c.now().After(leaf.NotAfter) {
+	switch leaf, now := pair.Leaf, c.now(); {
+	case now.After(leaf.NotAfter):
 		return fmt.Errorf("the certificate expired at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("the certificate is not valid before %s; check the clock", leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return err
 }

@@ -7,7 +7,8 @@
 //	listen.go   who may listen in plaintext; how many may connect
 //	cert.go     the certificate, read again when its files change
 //	handler.go  from a path to its handler; panics; unknown paths
-//	api.go      the API over gRPC and JSON; openapi.go serves its description
+//	api.go      the API over gRPC and JSON; document.go serves its description
+//	bearers.go  what the API's other services need of the server: a name as a resource, its metadata, a counter
 //	watch.go    what is seen of a request: a span where it is sampled, a line where the log is at debug
 //	metrics.go  what is counted of each request
 //	health.go   the parts that the service depends on, and /livez and /readyz

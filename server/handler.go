@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -35,7 +36,7 @@ type handler struct {
 	most  int64
 }
 
-func newHandler(c *Config, w watcher, endpoint, api http.Handler) (*handler, error) {
+func newHandler(c *Config, w watcher, endpoint *oauth.Endpoint, api http.Handler) (*handler, error) {
 	refuse := c.Exchanger.RefuseUnknown
 	routes, err := oauth.Metadata(oauth.MetadataConfig{
 		Issuer: c.Issuer, FederationIssuer: c.FederationIssuer, JWKS: c.JWKS, AuthMethods: c.authMethods(), Refuse: refuse,
@@ -43,14 +44,15 @@ func newHandler(c *Config, w watcher, endpoint, api http.Handler) (*handler, err
 	if err != nil {
 		return nil, err
 	}
-	paths, err := oauth.TokenPaths(c.Issuer)
+	endpoints, err := endpoint.Routes(c.Issuer)
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range paths {
-		routes[path] = endpoint
+	maps.Copy(routes, endpoints)
+	routes[openAPIPath] = openAPI(refuse)
+	for _, path := range c.Bearers.Resource.Paths() {
+		routes[path] = c.resourceMetadata()
 	}
-	routes[openAPIPath] = openAPI{refuse}
 	return &handler{routes: routes, api: api, refuse: refuse, watcher: w, log: c.Log, most: int64(c.Connections)}, nil
 }
 
@@ -73,7 +75,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
-	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; the token endpoint is %s", oauth.TokenPath)
+	err := exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "there is nothing at this path; the token endpoint is %s", oauth.TokenPath)
 	fault.Write(w, h.refuse(h.failure(r, err)))
 }
 

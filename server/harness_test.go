@@ -35,6 +35,12 @@ func (s *service) Exchange(ctx context.Context, _ *exchange.Call) (exchange.Answ
 	return exchange.Answer{AccessToken: "token", IssuedTokenType: exchange.TypeAccessToken, ExpiresIn: 60, Scopes: []string{"a"}, DecisionID: decisionID}, nil
 }
 
+func (s *service) Introspect(context.Context, *exchange.Inquiry) (exchange.Introspection, error) {
+	return exchange.Introspection{}, nil
+}
+
+func (s *service) Revoke(context.Context, *exchange.Inquiry) error { return nil }
+
 func (s *service) RefuseUnknown(f exchange.Failure) *exchange.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +113,7 @@ func config(t *testing.T, s *service) server.Config {
 	return server.Config{
 		HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Issuer: "https://sts.example/base",
 		JWKS:      func() []byte { return []byte(`{"keys":[]}`) },
-		Exchanger: s, Clients: registry(t), Now: newClock().now, Log: slog.New(slog.DiscardHandler),
+		Exchanger: s, Inquirer: s, Clients: registry(t), Now: newClock().now, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

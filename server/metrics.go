@@ -8,11 +8,18 @@ import (
 	"github.com/lakegate/sts/exchange"
 )
 
-// metrics count token requests, whatever their entrance.
+// metrics count token requests, and requests about tokens, whatever their entrance.
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	inquiries *prometheus.CounterVec
 }
+
+// What a request about a token may ask for.
+const (
+	actionIntrospect = "introspect"
+	actionRevoke     = "revoke"
+)
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
@@ -23,14 +30,39 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "sts_request_seconds", Help: "How long token requests took, by entrance and outcome.",
 			Buckets: []float64{.0002, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"entrance", "outcome"}),
+		inquiries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sts_inquiries_total", Help: "Requests about tokens answered, by action (introspect, revoke), entrance, outcome and reason.",
+		}, []string{"action", "entrance", "outcome", "reason"}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	if err := r.Register(m.requests); err != nil {
-		return nil, err
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inquiries} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
 	}
-	return m, r.Register(m.seconds)
+	return m, nil
+}
+
+// inquiry counts the requests about tokens of one action and entrance.
+type inquiry struct {
+	counter          *prometheus.CounterVec
+	action, entrance string
+}
+
+func (m *metrics) inquiry(action, entrance string) *inquiry {
+	m.inquiries.WithLabelValues(action, entrance, string(exchange.OutcomeGranted), "") // there from the start
+	return &inquiry{m.inquiries, action, entrance}
+}
+
+// Observe implements oauth.Observer.
+func (i *inquiry) Observe(err *exchange.Error, _ time.Duration) {
+	reason := ""
+	if err != nil {
+		reason = string(err.Reason)
+	}
+	i.counter.WithLabelValues(i.action, i.entrance, string((&exchange.Attempt{Err: err}).Outcome()), reason).Inc()
 }
 
 // entrance counts the requests of one entrance. What was granted is the way that must be quick: its labels are looked

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 	"github.com/lakegate/sts/server/oauth"
 	"github.com/lakegate/sts/server/rpc"
 )
@@ -59,8 +60,8 @@ type Config struct {
 	// not asked for any. TrustedProxies are those whose forwarded certificates are believed.
 	ClientCAs      func() *x509.CertPool
 	TrustedProxies clients.Proxies
-	// Connections bounds how many there are at once, at HTTP and at GRPC, and how many requests, which in HTTP/2 are
-	// more; 0 means 4096.
+	// Connections bounds how many there are at once at HTTP, and at GRPC a quarter of it, and how many requests at each,
+	// which in HTTP/2 are more; 0 means 4096.
 	Connections int
 	// Reflection lets gRPC clients ask for the description of the services.
 	Reflection bool
@@ -70,11 +71,16 @@ type Config struct {
 	// JWKS returns the federation issuer's key set as JSON, at each request.
 	JWKS func() []byte
 
-	// Exchanger and Clients are those of all entrances.
+	// Exchanger, Inquirer and Clients are those of all entrances.
 	Exchanger oauth.Exchanger
+	Inquirer  oauth.Inquirer
 	Clients   oauth.Authenticator
-	// Services are those of the API beside TokenService, over gRPC and JSON.
+	// Services are those of the API beside TokenService, over gRPC and JSON, to Bearers. The server knows their Resource and
+	// Observe itself.
 	Services []rpc.Service
+	Bearers  rpc.BearerConfig
+	// BearerIssuers returns the issuers whose tokens may have a role, to be told in the metadata; nil tells none.
+	BearerIssuers func() []string
 
 	// Parts are what /readyz reports on, beside the server's own.
 	Parts []Part
@@ -127,14 +133,20 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("registering the server's metrics: %w", err)
 	}
 	s.addParts()
+	if err := c.completeBearers(); err != nil {
+		return nil, err
+	}
+	bodies := inbound.NewBodies()
 	endpoint, err := oauth.New(oauth.Config{
-		Exchanger: c.Exchanger, Clients: c.Clients, Proxies: c.TrustedProxies, Observer: m.entrance(oauth.Entrance), Now: c.Now,
+		Exchanger: c.Exchanger, Inquirer: c.Inquirer, Clients: c.Clients, Proxies: c.TrustedProxies, Bodies: bodies, Now: c.Now,
+		Observer:       m.entrance(oauth.Entrance),
+		Introspections: m.inquiry(actionIntrospect, oauth.Entrance), Revocations: m.inquiry(actionRevoke, oauth.Entrance),
 	})
 	if err != nil {
 		return nil, err
 	}
 	w := newWatcher(&c)
-	api, err := s.buildAPI(&c, m, &w)
+	api, err := s.buildAPI(&c, m, &w, bodies)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +165,7 @@ func (c *Config) complete() error {
 		missing bool
 	}{
 		{"HTTP", c.HTTP == ""}, {"Admin", c.Admin == ""}, {"Issuer", c.Issuer == ""}, {"JWKS", c.JWKS == nil},
-		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"Log", c.Log == nil},
+		{"Exchanger", c.Exchanger == nil}, {"Inquirer", c.Inquirer == nil}, {"Clients", c.Clients == nil}, {"Log", c.Log == nil},
 	} {
 		if need.missing {
 			return fmt.Errorf("server.Config.%s is missing", need.name)
@@ -236,7 +248,8 @@ func (s *Server) Listen(ctx context.Context) (at Addresses, err error) {
 		at           *netip.AddrPort
 	}{
 		{"listen.http", s.mainAddr, s.connections, &s.mainListener, &at.HTTP},
-		{"listen.grpc", s.grpcAddr, s.connections, &s.grpcListener, &at.GRPC},
+		// One of gRPC costs as much memory as three, and carries many calls.
+		{"listen.grpc", s.grpcAddr, max(1, s.connections/4), &s.grpcListener, &at.GRPC},
 		{"listen.admin", s.adminAddr, adminConnections, &s.adminListener, &at.Admin},
 	} {
 		if l.address == "" {

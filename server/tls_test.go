@@ -196,4 +196,11 @@ func TestTLS(t *testing.T) {
 			t.Error(body)
 		}
 	})
+	t.Run("one that is not valid yet is told", func(t *testing.T) {
+		writeCertificate(t, folder, 4, now.now().Add(48*time.Hour))
+		now.forward(time.Second)
+		if _, body := r.get(t, r.admin+"/readyz"); !strings.Contains(body, "not valid before") {
+			t.Error(body)
+		}
+	})
 }

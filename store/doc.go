@@ -19,6 +19,11 @@
 //	redis_tokens.go  a flight's way over Redis: look, wait for whoever mints, else mint and share
 //	redis_lock.go    the lock by which one of them mints, kept while it is needed
 //
+// Which client was handed which token, for introspection and revocation:
+//
+//	handouts.go        in memory, what this replica handed out; what waits to be shared
+//	redis_handouts.go  in Redis, what all did, sealed
+//
 // What may be used once, such as a client's assertion:
 //
 //	once_memory.go  marks in memory, for a single replica
@@ -26,11 +31,13 @@
 //
 // The ledger and the keyset that seals what it keeps secret:
 //
+//	ledger.go     what is a key of the ledger, and how its absence is told
 //	sqlite.go     the ledger in one SQLite file, by compare and swap, safe between processes
 //	migrate.go    its schema, forward and one step back, from migrations/
 //	postgres.go   the ledger that replicas share, by the same compare and swap, bounded in time and connections
 //	postgres_pool.go, postgres_migrate.go  how it is reached, and its schema
 //	keyset.go     the tink keyset file: made once, never overwritten
+//	keyset_rotate.go  a new key for it, in steps that no replica notices
 //
 // A port has one conformance suite, in storetest; every backend runs it.
 package store

@@ -18,6 +18,18 @@ import (
 // OpenKeyset reads a tink keyset (JSON, clear text) whose primary key seals and whose other keys still open. Its errors
 // say what to mend and nothing of what the file holds.
 func OpenKeyset(path string) (tink.AEAD, error) {
+	handle, err := readKeyset(path)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := aead.New(handle)
+	if err != nil {
+		return nil, fmt.Errorf("store.keyset_file: %s is a keyset of another kind; an AEAD one is needed, as `sts keys new store` makes it", path)
+	}
+	return sealer, nil
+}
+
+func readKeyset(path string) (*keyset.Handle, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -30,11 +42,7 @@ func OpenKeyset(path string) (tink.AEAD, error) {
 		// tink's error may quote the file.
 		return nil, fmt.Errorf("store.keyset_file: %s is not a tink keyset in clear JSON; `sts keys new store` makes one", path)
 	}
-	sealer, err := aead.New(handle)
-	if err != nil {
-		return nil, fmt.Errorf("store.keyset_file: %s is a keyset of another kind; an AEAD one is needed, as `sts keys new store` makes it", path)
-	}
-	return sealer, nil
+	return handle, nil
 }
 
 // WriteKeyset writes a new keyset of one AES-256-GCM key to w, as `sts keys new store` does.

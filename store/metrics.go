@@ -12,6 +12,7 @@ import (
 const (
 	dropUnopened = "unopened" // it did not open under its own key, or was nonsense inside
 	dropUnsealed = "unsealed" // it could not be sealed, so it was never kept
+	dropStale    = "stale"    // it opened and had expired: somebody has put it back
 )
 
 type tokensMetrics struct {
@@ -34,7 +35,7 @@ func newTokensMetrics(r prometheus.Registerer, entries func() int) (*tokensMetri
 			Name: "sts_tokens_misses_total", Help: "Requests for which no cached token fitted.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sts_tokens_dropped_total", Help: "Entries of the token cache that were of no use, by tier, and cause: unopened, unsealed.",
+			Name: "sts_tokens_dropped_total", Help: "Entries of the token cache that were of no use, by tier, and cause: unopened, unsealed, stale.",
 		}, []string{"tier", "cause"}),
 		mints: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sts_mints_total", Help: "Tokens asked of Databricks, by cause (miss, renewal), method, and result: ok or the error's reason.",
@@ -49,6 +50,7 @@ func newTokensMetrics(r prometheus.Registerer, entries func() int) (*tokensMetri
 	}
 	// There from the start, so that an alarm sees the first one as a rise.
 	m.dropped.WithLabelValues(string(exchange.CacheMemory), dropUnsealed)
+	m.dropped.WithLabelValues(string(exchange.CacheRedis), dropStale)
 	for _, tier := range []exchange.Cache{exchange.CacheMemory, exchange.CacheRedis} {
 		m.dropped.WithLabelValues(string(tier), dropUnopened)
 	}

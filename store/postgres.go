@@ -90,6 +90,9 @@ func OpenPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 
 // Get implements exchange.Ledger. An entry that is over is not there.
 func (p *Postgres) Get(ctx context.Context, key string) (value []byte, version uint64, err error) {
+	if err := checkKey(key); err != nil {
+		return nil, 0, err
+	}
 	read := func(ctx context.Context) error {
 		value, version = nil, 0
 		err := p.pool.QueryRow(ctx, "SELECT value, version FROM ledger WHERE key = $1 AND (until IS NULL OR until > $2)",
@@ -109,6 +112,9 @@ func (p *Postgres) Get(ctx context.Context, key string) (value []byte, version u
 // Put implements exchange.Ledger. It returns once the server has committed it. After an error nobody knows whether it
 // was: who reads again finds out.
 func (p *Postgres) Put(ctx context.Context, key string, value []byte, version uint64, until time.Time) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
 	var end *int64
 	if !until.IsZero() {
 		ms := until.Add(time.Millisecond - 1).UnixMilli() // not before it

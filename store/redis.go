@@ -63,6 +63,8 @@ type Redis struct {
 	metrics *redisMetrics
 
 	holding sync.WaitGroup // what works for locks
+	closing chan struct{}  // closed when they should come to an end
+	once    sync.Once
 
 	mu     sync.Mutex
 	fault  error // of the last call that failed
@@ -85,7 +87,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		c.Now = time.Now
 	}
 	logging.Disable() // it writes to stderr by itself, for the whole process; we log what matters
-	r := &Redis{timeout: c.Timeout, now: c.Now}
+	r := &Redis{timeout: c.Timeout, now: c.Now, closing: make(chan struct{})}
 	r.client = redis.NewClient(&redis.Options{
 		Addr: c.Address, Username: c.Username, Password: c.Password.Reveal(), TLSConfig: c.TLS,
 		// Its own defaults wait up to 24 s for a Redis that hangs.
@@ -100,8 +102,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 		MaxRequests: 1,
 		Timeout:     restTime,
 		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= tripAfter },
-		// Whoever gave up says nothing of Redis.
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, context.Canceled) },
+		IsExcluded:  func(err error) bool { return errors.As(err, new(*gaveUpError)) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
@@ -116,8 +117,9 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	return r, err
 }
 
-// Close gives back the locks that are left and ends the connections.
+// Close gives back the locks that are left, trying once, and ends the connections. It may be called again.
 func (r *Redis) Close() error {
+	r.once.Do(func() { close(r.closing) })
 	r.holding.Wait()
 	return r.client.Close()
 }
@@ -158,16 +160,33 @@ func (r *Redis) lastFault() error {
 // errRedisResting is the answer while the breaker is open: nothing was asked.
 var errRedisResting = errors.New("redis has failed and is left alone for a moment")
 
+// gaveUpError is that of a call whose caller went away or ran out of time. It says nothing of Redis: callers with short
+// deadlines must not make the others do without it.
+type gaveUpError struct{ error }
+
+func (e *gaveUpError) Unwrap() error { return e.error }
+
+// gaveUp is why a caller waits no more, nil while he does. A connection's deadline is the context's, and may be noticed first.
+func gaveUp(ctx context.Context) error {
+	if deadline, has := ctx.Deadline(); has && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 // call makes one call of Redis in bounded time, or none while it is left alone. do returns an error only for what says
 // that Redis is of no use; an answer that is merely unwelcome is for do to keep.
 func (r *Redis) call(ctx context.Context, operation string, do func(ctx context.Context) error) error {
 	_, err := r.breaker.Execute(func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(ctx, r.timeout)
+		bounded, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
 		started := time.Now() // a duration, and no validity hangs on it
-		err := do(ctx)
+		err := do(bounded)
 		r.metrics.seconds.WithLabelValues(operation).Observe(time.Since(started).Seconds())
-		if err != nil && !errors.Is(err, context.Canceled) {
+		switch {
+		case err != nil && gaveUp(ctx) != nil:
+			err = &gaveUpError{gaveUp(ctx)}
+		case err != nil:
 			r.mu.Lock()
 			r.fault, r.failed = fmt.Errorf("%s: %w", operation, err), r.now()
 			r.mu.Unlock()
@@ -181,6 +200,9 @@ func (r *Redis) call(ctx context.Context, operation string, do func(ctx context.
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		r.metrics.calls.WithLabelValues(operation, "skipped").Inc()
 		return errRedisResting
+	case errors.As(err, new(*gaveUpError)):
+		r.metrics.calls.WithLabelValues(operation, "left").Inc()
+		return fmt.Errorf("calling redis: %s: %w", operation, err)
 	}
 	r.metrics.calls.WithLabelValues(operation, "failed").Inc()
 	return fmt.Errorf("calling redis: %s: %w", operation, err)
@@ -203,7 +225,7 @@ type redisMetrics struct {
 func newRedisMetrics(reg prometheus.Registerer, state func() float64) (*redisMetrics, error) {
 	m := &redisMetrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sts_redis_calls_total", Help: "Calls of Redis by operation, and result: ok, failed, or skipped while it is left alone.",
+			Name: "sts_redis_calls_total", Help: "Calls of Redis by operation, and result: ok, failed, skipped while it is left alone, or left by its caller.",
 		}, []string{"operation", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "sts_redis_seconds", Help: "How long calls of Redis took, by operation.",

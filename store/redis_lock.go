@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/lakegate/sts/exchange"
@@ -18,6 +20,8 @@ func (r *Redis) TryLock(ctx context.Context, name string, ttl time.Duration) (un
 		return err
 	})
 	switch {
+	case errors.Is(err, errRedisResting):
+		return nil, false, err
 	case err != nil:
 		// It may have been set all the same, and nobody would wait for anything.
 		r.holding.Go(l.release)
@@ -26,7 +30,7 @@ func (r *Redis) TryLock(ctx context.Context, name string, ttl time.Duration) (un
 		return nil, false, nil
 	}
 	r.holding.Go(l.hold)
-	return func() { close(l.done) }, true, nil
+	return sync.OnceFunc(func() { close(l.done) }), true, nil
 }
 
 // lock is one that this process holds, or may hold.
@@ -55,13 +59,20 @@ func (l *lock) hold() {
 	}
 }
 
-// release gives the lock back. Nobody waits for it, so it tries for as long as the lock could last.
+// release gives the lock back. Nobody waits for it, so it tries for as long as the lock could last, or until Close.
 func (l *lock) release() {
-	for end := time.Now().Add(l.ttl); ; time.Sleep(l.ttl / 8) {
+	again := time.NewTicker(l.ttl / 8)
+	defer again.Stop()
+	for end := time.Now().Add(l.ttl); ; {
 		err := l.redis.call(context.Background(), "unlock", func(ctx context.Context) error {
 			return deleteIfStill.Run(ctx, l.redis.client, []string{l.key}, l.holder).Err()
 		})
 		if err == nil || !time.Now().Before(end) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-l.redis.closing:
 			return
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,21 +12,7 @@ import (
 	"github.com/lakegate/sts/exchange"
 )
 
-var _ exchange.Once = (*RedisOnce)(nil)
-
-// RedisOnce marks what was used by any of the replicas that share a Redis.
-type RedisOnce struct {
-	redis *Redis
-	span  time.Duration
-}
-
-// NewRedisOnce makes a RedisOnce. Span is how long before its until a key can have been used at the earliest.
-func NewRedisOnce(r *Redis, span time.Duration) (*RedisOnce, error) {
-	if r == nil || span <= 0 {
-		return nil, errors.New("a store of marks needs a Redis, and a span that is longer than nothing")
-	}
-	return &RedisOnce{redis: r, span: span}, nil
-}
+var _ exchange.Once = (*Redis)(nil)
 
 const birthKey = redisPrefix + "birth"
 
@@ -35,8 +20,8 @@ const birthKey = redisPrefix + "birth"
 // stands in it.
 const markGrace = time.Minute
 
-// claimMark looks when the marks were born, and marks KEYS[2] if that is given. ARGV: now, and the mark's end, its span and
-// how long to keep it, in milliseconds.
+// claimMark looks when the marks were born, and marks KEYS[2] if that is given. ARGV, in milliseconds: now; and of the mark
+// its earliest use, its end, and how long to keep it.
 //
 // Marks are born anew whenever some may have been lost: the birth is gone with them (a flush), it is another run of the
 // server (a restart from an old snapshot, a replica that took over), or the server has evicted something since.
@@ -54,22 +39,22 @@ else
 	redis.call("SET", KEYS[1], life .. ARGV[1])
 end
 if not KEYS[2] then return "" end
-local till = tonumber(ARGV[2])
-if till - tonumber(ARGV[3]) < born then return "young" end
+if tonumber(ARGV[2]) < born then return "young" end
+local till = tonumber(ARGV[3])
 if till <= now then return "gone" end
 local held = redis.call("GET", KEYS[2])
 if held and tonumber(held) > now then return "used" end
-redis.call("SET", KEYS[2], ARGV[2], "PX", ARGV[4])
+redis.call("SET", KEYS[2], ARGV[3], "PX", ARGV[4])
 return "fresh"`)
 
 // Claim implements exchange.Once.
-func (o *RedisOnce) Claim(ctx context.Context, key string, until time.Time) (fresh bool, err error) {
+func (r *Redis) Claim(ctx context.Context, key string, earliest, until time.Time) (fresh bool, err error) {
 	sum := sha256.Sum256([]byte(key))
-	now := o.redis.now()
+	now := r.now()
 	var answer string
-	err = o.redis.call(ctx, "claim", func(ctx context.Context) (err error) {
-		answer, err = claimMark.Run(ctx, o.redis.client, []string{birthKey, redisPrefix + "once:" + hex.EncodeToString(sum[:])},
-			now.UnixMilli(), until.UnixMilli(), o.span.Milliseconds(), (max(0, until.Sub(now)) + markGrace).Milliseconds()).Text()
+	err = r.call(ctx, "claim", func(ctx context.Context) (err error) {
+		answer, err = claimMark.Run(ctx, r.client, []string{birthKey, redisPrefix + "once:" + hex.EncodeToString(sum[:])},
+			now.UnixMilli(), earliest.UnixMilli(), until.UnixMilli(), (max(0, until.Sub(now)) + markGrace).Milliseconds()).Text()
 		return err
 	})
 	switch {

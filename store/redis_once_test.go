@@ -5,33 +5,22 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/exchange"
-	"github.com/lakegate/sts/store"
 	"github.com/lakegate/sts/store/storetest"
 )
 
-func once(t *testing.T, r *replica, span time.Duration) exchange.Once {
-	t.Helper()
-	o, err := store.NewRedisOnce(r.redis, span)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
 func TestRedisOnce(t *testing.T) {
 	f := newFleet(t, 0, patient)
-	storetest.Once(t, func(t *testing.T, now func() time.Time, span time.Duration) (one, other exchange.Once) {
+	storetest.Once(t, func(t *testing.T, now func() time.Time) (one, other exchange.Once) {
 		must(t, f.redis.Flush())
 		f.now = now
-		one = once(t, f.join(t, patient, f.aead), span)
+		one = f.join(t, patient, f.aead).redis
 		eventually(t, "it is born", func() bool { return len(f.keys(t, "sts:1:birth")) == 1 })
-		return one, once(t, f.join(t, patient, f.aead), span)
+		return one, f.join(t, patient, f.aead).redis
 	})
 }
 
 // Whatever loses marks permits no replay: what may have been used before is refused, and what is issued later is not.
 func TestLostMarksPermitNoReplay(t *testing.T) {
-	const span = storetest.OnceSpan
 	for _, c := range []struct {
 		name string
 		lose func(t *testing.T, f *fleet)
@@ -57,22 +46,23 @@ func TestLostMarksPermitNoReplay(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFleet(t, 1, patient)
 			r := f.replicas[0]
-			o := once(t, r, span)
+			o := r.redis
 			eventually(t, "it is born", func() bool { return len(f.keys(t, "sts:1:birth")) == 1 })
 			f.clock.Add(time.Minute)
-			until := f.clock.Now().Add(span)
-			if fresh, err := o.Claim(t.Context(), "a", until); !fresh || err != nil {
+			made := f.clock.Now()
+			until := made.Add(onceLife)
+			if fresh, err := o.Claim(t.Context(), "a", made, until); !fresh || err != nil {
 				t.Fatal(fresh, err)
 			}
 			f.clock.Add(time.Second)
 			c.lose(t, f)
 			for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-				if fresh, err := o.Claim(t.Context(), "a", until); fresh || err == nil {
+				if fresh, err := o.Claim(t.Context(), "a", made, until); fresh || err == nil {
 					t.Fatalf("a replay: %v, %v", fresh, err)
 				}
 			}
 			f.clock.Add(time.Second)
-			if fresh, err := o.Claim(t.Context(), "b", f.clock.Now().Add(span)); !fresh || err != nil {
+			if fresh, err := o.Claim(t.Context(), "b", f.clock.Now(), f.clock.Now().Add(onceLife)); !fresh || err != nil {
 				t.Errorf("a new one: %v, %v", fresh, err)
 			}
 		})
@@ -81,10 +71,10 @@ func TestLostMarksPermitNoReplay(t *testing.T) {
 
 func TestNobodyCanTellWithoutRedis(t *testing.T) {
 	f := newFleet(t, 1, 0)
-	o := once(t, f.replicas[0], time.Minute)
+	o := f.replicas[0].redis
 	f.redis.Kill()
 	for range 10 {
-		if fresh, err := o.Claim(t.Context(), "a", f.clock.Now().Add(time.Minute)); fresh || err == nil {
+		if fresh, err := o.Claim(t.Context(), "a", f.clock.Now(), f.clock.Now().Add(time.Minute)); fresh || err == nil {
 			t.Errorf("%v, %v", fresh, err)
 		}
 	}

@@ -73,30 +73,29 @@ func (t *Tokens) fetch(ctx context.Context, g *exchange.Grant, w *want, least ti
 	moved.now = t.now()
 	var room [len(ladder) + 1]time.Duration
 	steps := w.steps(room[:0], g.Lifetime)
-	keys := make([]key, len(steps))
+	keys, names := make([]key, len(steps)), make([]string, len(steps))
 	fields := appendGrant(nil, g)
 	for i, s := range steps {
 		keys[i] = keyAt(fields, s)
+		names[i] = entryKey(&keys[i])
 	}
-	boxes, err := t.redis.entries(ctx, keys)
+	boxes, err := t.redis.values(ctx, "get", names, maxBox)
 	for i, box := range boxes {
 		if box == nil {
 			continue
 		}
 		found, openErr := open(t.aead, &keys[i], box, g)
-		if openErr != nil {
-			t.metrics.dropped.WithLabelValues(string(exchange.CacheRedis), dropUnopened).Inc()
-			t.log.WarnContext(ctx, "a token in redis did not open under its key; it was dropped and will be minted anew: was it changed, or "+
-				"does another replica have another store.keyset_file?", "error", openErr)
-			if dropErr := t.redis.dropEntry(ctx, &keys[i], box); dropErr != nil {
-				err = dropErr
+		if openErr != nil || exchange.Rest(found.TrueExpiry, moved.now) <= 0 {
+			t.countDrop(ctx, openErr)
+			if err == nil { // no second call after one that failed
+				err = t.redis.dropEntry(ctx, &keys[i], box)
 			}
 			continue
 		}
-		if e, has := t.memory.get(keys[i]); !has || e.expiry.Before(found.TrueExpiry) {
+		if e, has := t.memory.get(keys[i]); !has || e.expiry.Before(found.TrueExpiry) || t.gaveUpEntry(&keys[i], e, g) {
 			t.memory.put(keys[i], entry{expiry: found.TrueExpiry, box: box})
 		}
-		if !ok && moved.fits(found.TrueExpiry, moved.now, least) {
+		if !ok && moved.fits(found.TrueExpiry, moved.now, least) && !t.gaveUp(g, &found) {
 			token, ok = found, true
 			token.Cache = exchange.CacheRedis
 		}
@@ -104,24 +103,46 @@ func (t *Tokens) fetch(ctx context.Context, g *exchange.Grant, w *want, least ti
 	return token, ok, err
 }
 
+// countDrop tells of an entry of Redis that did not open; nil is for one that did, and that Redis should have dropped itself
+// long before.
+func (t *Tokens) countDrop(ctx context.Context, unopened error) {
+	if unopened == nil {
+		t.metrics.dropped.WithLabelValues(string(exchange.CacheRedis), dropStale).Inc()
+		t.log.WarnContext(ctx, "a token in redis has expired; it was dropped and will be minted anew: was it put back, or is a clock wrong?")
+		return
+	}
+	t.metrics.dropped.WithLabelValues(string(exchange.CacheRedis), dropUnopened).Inc()
+	t.log.WarnContext(ctx, "a token in redis did not open under its key; it was dropped and will be minted anew: was it changed, or "+
+		"does another replica have another store.keyset_file?", "error", unopened)
+}
+
+// gaveUpEntry is gaveUp for a token that is sealed.
+func (t *Tokens) gaveUpEntry(k *key, e entry, g *exchange.Grant) bool {
+	if t.ended == nil {
+		return false
+	}
+	token, err := open(t.aead, k, e.box, g)
+	return err == nil && t.gaveUp(g, &token)
+}
+
 func (k *key) text() string { return hex.EncodeToString(k[:]) }
 
 func entryKey(k *key) string { return redisPrefix + "token:" + k.text() }
 
-// entries reads what stands under the keys, in one round trip; nil where there is nothing. What can't be an entry is
-// there as bytes that open under no key.
-func (r *Redis) entries(ctx context.Context, keys []key) (boxes [][]byte, err error) {
-	err = r.call(ctx, "get", func(ctx context.Context) error {
+// values reads what stands under the names, in one round trip; nil where there is nothing. What can't be a sealed value,
+// or is longer than most, is there as bytes that don't open.
+func (r *Redis) values(ctx context.Context, operation string, names []string, most int64) (boxes [][]byte, err error) {
+	err = r.call(ctx, operation, func(ctx context.Context) error {
 		pipe := r.client.Pipeline()
-		for i := range keys {
+		for _, name := range names {
 			// Not GET: somebody may have put anything there, and it is read whole.
-			pipe.GetRange(ctx, entryKey(&keys[i]), 0, maxBox)
+			pipe.GetRange(ctx, name, 0, most)
 		}
 		answers, err := pipe.Exec(ctx)
-		if err != nil && len(answers) != len(keys) {
+		if err != nil && len(answers) != len(names) {
 			return err
 		}
-		boxes = make([][]byte, len(keys))
+		boxes = make([][]byte, len(names))
 		for i, answer := range answers {
 			switch text, err := answer.(*redis.StringCmd).Bytes(); {
 			case isWrongType(err):

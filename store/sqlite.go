@@ -117,6 +117,9 @@ func hasCode(err error, codes ...int) bool {
 
 // Get implements exchange.Ledger. An entry that is over is not there.
 func (s *SQLite) Get(ctx context.Context, key string) (value []byte, version uint64, err error) {
+	if err := checkKey(key); err != nil {
+		return nil, 0, err
+	}
 	err = s.db.QueryRowContext(ctx, "SELECT value, version FROM ledger WHERE key = ? AND (until IS NULL OR until > ?)",
 		key, s.now().UnixMilli()).Scan(&value, &version)
 	switch {
@@ -130,6 +133,9 @@ func (s *SQLite) Get(ctx context.Context, key string) (value []byte, version uin
 
 // Put implements exchange.Ledger. It returns once the entry is on the disk.
 func (s *SQLite) Put(ctx context.Context, key string, value []byte, version uint64, until time.Time) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
 	err := s.put(ctx, key, value, version, until)
 	switch {
 	case errors.Is(err, exchange.ErrConflict):
@@ -179,12 +185,6 @@ func (s *SQLite) put(ctx context.Context, key string, value []byte, version uint
 		}
 	}
 	return tx.Commit()
-}
-
-// ledgerAway is what a caller of the service may learn of the ledger's trouble.
-func ledgerAway(doing string, cause error) error {
-	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable,
-		"the ledger is not available; ask again shortly").After(time.Second).Because(fmt.Errorf("%s the ledger: %w", doing, cause))
 }
 
 // Health is nil while the ledger can be read and the last write succeeded.

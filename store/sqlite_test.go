@@ -30,8 +30,8 @@ func openSQLite(t *testing.T, path string, now func() time.Time) *store.SQLite {
 }
 
 func TestSQLiteLedger(t *testing.T) {
-	storetest.Ledger(t, func(t *testing.T, now func() time.Time) (one, other exchange.Ledger) {
-		path := filepath.Join(t.TempDir(), "sts.db")
+	path := filepath.Join(t.TempDir(), "sts.db")
+	storetest.Ledger(t, func(now func() time.Time) (one, other exchange.Ledger) {
 		return openSQLite(t, path, now), openSQLite(t, path, now)
 	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ type TokensConfig struct {
 	Log  *slog.Logger
 	// Redis is the tier that replicas share; nil where there is one replica.
 	Redis *Redis
+	// Ended reports whether a client has given a token up, so that it is not for that client any more. It is asked at every
+	// hit; nil says no.
+	Ended func(client string, token [sha256.Size]byte) bool
 
 	// MintTimeout bounds one mint, whoever waits for it. [10 s]; at most 14 s.
 	MintTimeout time.Duration
@@ -50,6 +54,7 @@ type Tokens struct {
 	timeout  time.Duration
 	now      func() time.Time
 	random   io.Reader
+	ended    func(client string, token [sha256.Size]byte) bool // or nil
 
 	memory   *memory
 	redis    *Redis // or nil
@@ -68,7 +73,7 @@ func NewTokens(c TokensConfig) (*Tokens, error) {
 			return nil, fmt.Errorf("store.TokensConfig.%s is missing", need.name)
 		}
 	}
-	t := &Tokens{minter: c.Minter, recorder: c.Recorder, aead: c.AEAD, log: c.Log, redis: c.Redis, timeout: c.MintTimeout, now: c.Now, random: c.Random}
+	t := &Tokens{minter: c.Minter, recorder: c.Recorder, aead: c.AEAD, log: c.Log, redis: c.Redis, ended: c.Ended, timeout: c.MintTimeout, now: c.Now, random: c.Random}
 	if t.timeout == 0 {
 		t.timeout = 10 * time.Second
 	}
@@ -170,8 +175,12 @@ func (t *Tokens) miss(ctx context.Context, fields []byte, g exchange.Grant, w wa
 		t.metrics.misses.Inc()
 	}
 	switch {
+	case err == nil && token.Cache == exchange.CacheMinted && t.gaveUp(&g, &token):
+		// To ask again would be to be given it again.
+		return exchange.Token{}, false, exchange.Refuse(exchange.CodeUpstream, exchange.ReasonUpstreamInvalid,
+			"Databricks minted a token a second time that this client has given up; it can have another when that one expires")
 	case err == nil:
-		return token, !w.accepts(&token, t.now()), nil
+		return token, t.gaveUp(&g, &token) || !w.accepts(&token, t.now()), nil
 	case isUnavailable(err):
 		later := w.at(t.now())
 		if token, ok := t.find(fields, &g, &later, margin); ok {
@@ -241,7 +250,13 @@ func (t *Tokens) look(k key, g *exchange.Grant, w *want, least time.Duration) (e
 		return exchange.Token{}, false
 	}
 	token.Cache = exchange.CacheMemory
-	return token, w.fits(token.TrueExpiry, w.now, least)
+	return token, w.fits(token.TrueExpiry, w.now, least) && !t.gaveUp(g, &token)
+}
+
+// gaveUp reports whether g's client has given a token up. For others the token is as good as it was; what is minted for
+// that client takes its place in the cache, so that giving up costs one mint.
+func (t *Tokens) gaveUp(g *exchange.Grant, token *exchange.Token) bool {
+	return t.ended != nil && t.ended(g.Client, token.SHA256)
 }
 
 // Close lets no more mints start, waits for those that run until ctx ends, and stops what runs in the background.

@@ -211,8 +211,8 @@ func newAEAD(t testing.TB) tink.AEAD {
 	return a
 }
 
-// counter reads a metric's value, summed over its labels.
-func (w *world) metric(t testing.TB, name string) (sum float64) {
+// metric reads a metric's value, summed over its labels, or over those with these: name, value, name, value.
+func (w *world) metric(t testing.TB, name string, with ...string) (sum float64) {
 	t.Helper()
 	families, err := w.metrics.Gather()
 	if err != nil {
@@ -220,7 +220,15 @@ func (w *world) metric(t testing.TB, name string) (sum float64) {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == name {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			asked := f.GetName() == name
+			for i := 0; i < len(with); i += 2 {
+				asked = asked && labels[with[i]] == with[i+1]
+			}
+			if asked {
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}

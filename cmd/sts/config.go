@@ -1,13 +1,17 @@
 package main
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/store"
 )
 
 func configCommand() *cobra.Command {
@@ -25,7 +29,7 @@ func configCheckCommand() *cobra.Command {
 			if err != nil {
 				return found(err)
 			}
-			if _, err := clients.Prepare(registrationsOf(cfg)); err != nil {
+			if err := checkContents(cfg); err != nil {
 				return found(err)
 			}
 			files, err := readPolicy(cfg.Policy.Files)
@@ -46,6 +50,35 @@ func configCheckCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// checkContents looks into the files that are only named in the configuration, and lists all that would not do.
+func checkContents(cfg *config.Config) error {
+	var errs []error
+	if _, err := clients.Prepare(registrationsOf(cfg)); err != nil {
+		errs = append(errs, err)
+	}
+	if t := cfg.Listen.TLS; t != nil && t.CertFile != "" {
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			errs = append(errs, fmt.Errorf("listen.tls: %w", err))
+		}
+	}
+	if t := cfg.Listen.TLS; t != nil && t.ClientCAFile != "" {
+		if _, err := clients.OpenAuthorities(t.ClientCAFile, now, slog.New(slog.DiscardHandler)); err != nil {
+			errs = append(errs, fmt.Errorf("listen.tls.client_ca_file: %w", err))
+		}
+	}
+	if cfg.Store.KeysetFile != "" {
+		if _, err := store.OpenKeyset(cfg.Store.KeysetFile); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if cfg.Store.Redis != nil {
+		if _, err := redisTLS(cfg.Store.Redis.TLS); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func configShowCommand() *cobra.Command {

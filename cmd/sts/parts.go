@@ -24,6 +24,7 @@ func providersOf(cfg *config.Config) []identity.Provider {
 			Name: name, Issuer: p.Issuer, Audiences: p.Audiences, Algorithms: p.Algorithms,
 			JWKSURI: p.JWKSURI, JWKSFile: p.JWKSFile, GroupsClaim: p.GroupsClaim, PartyClaims: p.PartyClaims, RequireTyp: p.RequireTyp,
 			ClockSkew: p.ClockSkew, MaxTokenAge: p.MaxTokenAge, JWKSMaxStale: p.JWKSMaxStale,
+			SingleUse:     p.SingleUse,
 			SubjectClaims: map[exchange.TokenType]string{},
 		}
 		for _, short := range p.TokenTypes {

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/exchange"
@@ -21,16 +20,9 @@ func (s *service) startRedis(cfg *config.Redis) (*store.Redis, error) {
 		Address: cfg.Addresses[0], Username: cfg.Username, Password: exchange.Secret(cfg.Password.Reveal()),
 		Timeout: cfg.Timeout, Log: s.log, Metrics: s.metrics, Now: now,
 	}
-	if cfg.TLS != nil {
-		text, err := os.ReadFile(cfg.TLS.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("store.redis.tls.ca_file: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("store.redis.tls.ca_file: %s has no certificate in PEM", cfg.TLS.CAFile)
-		}
-		c.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	var err error
+	if c.TLS, err = redisTLS(cfg.TLS); err != nil {
+		return nil, err
 	}
 	redis, err := store.NewRedis(c)
 	if err != nil {
@@ -41,10 +33,26 @@ func (s *service) startRedis(cfg *config.Redis) (*store.Redis, error) {
 	return redis, nil
 }
 
-// newOnce makes the marks of what may be used once: over Redis where there are replicas that share one.
-func newOnce(redis *store.Redis, span time.Duration) (exchange.Once, error) {
-	if redis != nil {
-		return store.NewRedisOnce(redis, span)
+// redisTLS is how Redis is asked, nil for in plaintext.
+func redisTLS(cfg *config.RedisTLS) (*tls.Config, error) {
+	if cfg == nil {
+		return nil, nil
 	}
-	return store.NewMemoryOnce(store.OnceConfig{Span: span, Now: now})
+	text, err := os.ReadFile(cfg.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("store.redis.tls.ca_file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("store.redis.tls.ca_file: %s has no certificate in PEM", cfg.CAFile)
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+// newOnce makes the marks of what may be used once: over Redis where there are replicas that share one.
+func newOnce(redis *store.Redis) (exchange.Once, error) {
+	if redis != nil {
+		return redis, nil
+	}
+	return store.NewMemoryOnce(store.OnceConfig{Now: now})
 }

@@ -143,8 +143,17 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
+	revocations, err := s.startRevocations(ctx, ledger)
+	if err != nil {
+		return err
+	}
+	handouts, err := s.startHandouts(aead, redis)
+	if err != nil {
+		return err
+	}
 	tokens, err := store.NewTokens(store.TokensConfig{
-		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Log: s.log, Metrics: s.metrics, Now: now,
+		Minter: minter, Recorder: record, AEAD: aead, Redis: redis, Ended: revocations.Ended, Log: s.log, Metrics: s.metrics, Now: now,
+		MaxEntries: tierEntries, MaxBytes: tierBytes,
 	})
 	if err != nil {
 		return err
@@ -154,7 +163,11 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if s.policy, err = s.startPolicy(ctx, cfg, ledger, record); err != nil {
 		return err
 	}
-	s.identity, err = identity.New(identity.Config{Providers: providersOf(cfg), Now: now, Log: s.log, Metrics: s.metrics})
+	once, err := newOnce(redis)
+	if err != nil {
+		return err
+	}
+	s.identity, err = identity.New(identity.Config{Providers: providersOf(cfg), Once: once, Now: now, Log: s.log, Metrics: s.metrics})
 	if err != nil {
 		return err
 	}
@@ -162,7 +175,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	registry, authorities, err := newRegistry(cfg, redis, s.log)
+	registry, authorities, err := newRegistry(cfg, once, s.log)
 	if err != nil {
 		return err
 	}
@@ -173,6 +186,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	exchanges, err := exchange.New(exchange.Config{
 		Gate: gate, Verifier: underTest(s.identity), Policy: s.policy, Tokens: tokens, Recorder: record,
+		Handouts: handouts, Revocations: revocations,
 		Now: now, Random: rand.Reader, Log: s.log,
 	})
 	if err != nil {
@@ -187,6 +201,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},
 		{Name: "policy", Check: s.policy.Health},
+		{Name: "revocations", Check: revocations.Health},
 		{Name: "signing_keys", Check: s.issuer.Health},
 	}
 	if redis != nil {
@@ -229,7 +244,7 @@ func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, r
 	c := server.Config{
 		HTTP: cfg.Listen.HTTP, GRPC: cfg.Listen.GRPC, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext, Reflection: cfg.GRPC.Reflection,
 		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
-		Exchanger: exchanges, Clients: registry, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
+		Exchanger: exchanges, Inquirer: exchanges, Clients: registry, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
 		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Tracing: s.tracing, SampleRatio: cfg.Telemetry.SampleRatio,
 	}
 	if tls := cfg.Listen.TLS; tls != nil {
@@ -244,12 +259,8 @@ func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, r
 }
 
 // newRegistry makes a registry, and the CAs of its clients' certificates where there are any.
-func newRegistry(cfg *config.Config, redis *store.Redis, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
+func newRegistry(cfg *config.Config, once exchange.Once, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
 	endpoint, err := oauth.TokenEndpoint(cfg.Issuer)
-	if err != nil {
-		return nil, nil, err
-	}
-	once, err := newOnce(redis, clients.AssertionSpan)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -114,7 +113,7 @@ func (p *Postgres) make() (err error) {
 		}
 	}
 	initdb := exec.Command(filepath.Join(p.binary, "initdb"), "--pgdata", p.data(), "--username", "postgres", "--pwfile", filepath.Join(p.Folder, "password"), // #nosec G204 -- for tests only
-		"--auth-host", "scram-sha-256", "--auth-local", "reject", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
+		"--auth-host", "scram-sha-256", "--auth-local", "reject", "--encoding", "UTF8", "--locale", "C", "--wal-segsize", "1", "--no-sync", "--no-instructions")
 	initdb.Dir, initdb.SysProcAttr = p.Folder, &syscall.SysProcAttr{Credential: p.as}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -153,7 +152,9 @@ func (p *Postgres) start() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(filepath.Join(p.binary, "postgres"), "-D", p.data(), "-p", strconv.Itoa(p.port), // #nosec G204 -- for tests only
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=60",
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=60",
+		// What is committed outlives the processes, and need not outlive the machine.
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "shared_buffers=16MB",
 		"-c", "ssl=on", "-c", "ssl_cert_file="+filepath.Join(p.Folder, "ca.crt"), "-c", "ssl_key_file="+filepath.Join(p.Folder, "server.key"))
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.Folder, log, log
 	// It ends with us, however we end.
@@ -204,18 +205,13 @@ func (p *Postgres) ping() error {
 }
 
 // Stop stops the cluster at once, as "fast" does: connections are cut, what is committed stays.
-func (p *Postgres) Stop() { p.end(syscall.SIGINT) }
-
-// Crash stops the cluster as a crash would.
-func (p *Postgres) Crash() { p.end(syscall.SIGQUIT) }
-
-func (p *Postgres) end(signal syscall.Signal) {
+func (p *Postgres) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running == nil {
 		return
 	}
-	_ = p.running.process.Signal(signal)
+	_ = p.running.process.Signal(syscall.SIGINT)
 	select {
 	case <-p.running.done:
 	case <-time.After(patience):
@@ -225,88 +221,86 @@ func (p *Postgres) end(signal syscall.Signal) {
 	p.running = nil
 }
 
-// Hang stops every process of the cluster where it stands: connections stay, and nothing answers. Resume ends it.
-func (p *Postgres) Hang() error { return p.signal(syscall.SIGSTOP) }
-
-// Resume lets a hung cluster go on.
-func (p *Postgres) Resume() error { return p.signal(syscall.SIGCONT) }
-
-func (p *Postgres) signal(signal syscall.Signal) error {
+// Crash kills every process of the cluster.
+func (p *Postgres) Crash() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.running.process.Signal(signal); err != nil { // first, so that it starts no more children
+	children, err := p.signal(syscall.SIGSTOP, syscall.SIGKILL)
+	if err != nil {
 		return err
 	}
-	children, err := filepath.Glob("/proc/[0-9]*/stat")
-	for _, stat := range children {
-		text, err := os.ReadFile(stat)
-		_, rest, ok := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		if err != nil || !ok || len(fields) < 2 || fields[1] != strconv.Itoa(p.running.process.Pid) {
-			continue
-		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat))); err == nil {
-			_ = syscall.Kill(pid, signal)
+	_ = p.running.process.Kill()
+	<-p.running.done
+	p.running = nil
+	// A process that is still about holds the memory that the next start wants for itself.
+	for deadline := time.Now().Add(patience); slices.ContainsFunc(children, isAlive); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.New("a process of PostgreSQL outlives its kill")
 		}
 	}
+	return nil
+}
+
+// Hang stops every process of the cluster where it stands: connections stay, and nothing answers. Resume ends it.
+func (p *Postgres) Hang() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := p.signal(syscall.SIGSTOP, syscall.SIGSTOP)
 	return err
+}
+
+// Resume lets a hung cluster go on.
+func (p *Postgres) Resume() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := p.signal(syscall.SIGCONT, syscall.SIGCONT)
+	return err
+}
+
+// signal signals the cluster's first process, then its children, which are found by it; a first one that was stopped
+// starts no more.
+func (p *Postgres) signal(first, others syscall.Signal) (children []int, err error) {
+	if p.running == nil {
+		return nil, nil
+	}
+	if err := p.running.process.Signal(first); err != nil {
+		return nil, err
+	}
+	folders, err := filepath.Glob("/proc/[0-9]*")
+	for _, folder := range folders {
+		pid, _ := strconv.Atoi(filepath.Base(folder))
+		if _, parent := processState(pid); parent == p.running.process.Pid {
+			children = append(children, pid)
+			_ = syscall.Kill(pid, others)
+		}
+	}
+	return children, err
+}
+
+func isAlive(pid int) bool {
+	state, _ := processState(pid)
+	return state != "" && state != "Z"
+}
+
+// processState is a process's state and parent, "" and 0 where there is none.
+func processState(pid int) (state string, parent int) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	_, rest, ok := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if err != nil || !ok || len(fields) < 2 {
+		return "", 0
+	}
+	parent, _ = strconv.Atoi(fields[1])
+	return fields[0], parent
 }
 
 // Close stops the cluster and removes its folder.
 func (p *Postgres) Close() {
-	p.end(syscall.SIGINT)
+	_ = p.Resume() // a test may have left it hung
+	p.Stop()
 	if p.Folder != "" {
 		_ = os.RemoveAll(p.Folder)
 	}
-}
-
-func (p *Postgres) url(role, database string) string {
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=verify-full&sslrootcert=%s/ca.crt&passfile=%s/passfile", role, p.port, database, p.Folder, p.Folder)
-}
-
-// Database is a fresh database, and the role of the same name that owns it.
-type Database struct {
-	Name string
-	// URL is the owner's, without a password.
-	URL     string
-	cluster *Postgres
-}
-
-// NewDatabase makes a database. It lives as long as the cluster.
-func (p *Postgres) NewDatabase(t testing.TB) *Database {
-	t.Helper()
-	p.mu.Lock()
-	p.made++
-	name := fmt.Sprintf("ledger_%d", p.made)
-	p.mu.Unlock()
-	d := &Database{Name: name, URL: p.url(name, name), cluster: p}
-	admin := (&Database{Name: "postgres", cluster: p}).Admin(t)
-	for _, statement := range []string{"CREATE ROLE " + name + " LOGIN PASSWORD '" + p.Password + "'", "CREATE DATABASE " + name + " OWNER " + name} {
-		if _, err := admin.Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return d
-}
-
-// As is the URL of another role.
-func (d *Database) As(role string) string { return d.cluster.url(role, d.Name) }
-
-// Folder is that of the cluster.
-func (d *Database) Folder() string { return d.cluster.Folder }
-
-// Password is that of all roles.
-func (d *Database) Password() string { return d.cluster.Password }
-
-// Admin is a connection of the superuser, until the test ends.
-func (d *Database) Admin(t testing.TB) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), d.As("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
 }
 
 func freePort() (int, error) {
@@ -320,28 +314,4 @@ func freePort() (int, error) {
 		return 0, fmt.Errorf("a TCP listener at %v", l.Addr())
 	}
 	return address.Port, nil
-}
-
-// SharedPostgres is one cluster for all tests of a binary, started for the first that asks. Close it after the last.
-type SharedPostgres struct {
-	once    sync.Once
-	cluster *Postgres
-	err     error
-}
-
-// NewDatabase makes a database of its own for a test.
-func (s *SharedPostgres) NewDatabase(t testing.TB) *Database {
-	t.Helper()
-	s.once.Do(func() { s.cluster, s.err = StartPostgres() })
-	if s.err != nil {
-		t.Fatal(s.err)
-	}
-	return s.cluster.NewDatabase(t)
-}
-
-// Close stops the cluster, if there is one.
-func (s *SharedPostgres) Close() {
-	if s.cluster != nil {
-		s.cluster.Close()
-	}
 }

@@ -21,8 +21,6 @@ const (
 	MaxAssertionLifetime = 10 * time.Minute
 	// AssertionLeeway is how far the client's clock may be ahead of ours. It widens iat and nbf, never exp.
 	AssertionLeeway = 10 * time.Second
-	// AssertionSpan is how long before the end of its mark an assertion can have been used at the earliest.
-	AssertionSpan = MaxAssertionLifetime + 2*AssertionLeeway
 
 	maxJTI = 256
 )
@@ -55,11 +53,11 @@ func (r *Registry) byAssertion(ctx context.Context, s *Snapshot, c *Credentials)
 	if signed := r.signed(token, e.keys); !signed || !known {
 		return nil, errUnauthenticated()
 	}
-	issued, err := r.checkClaims(token, e, c.ClientID)
+	life, err := r.checkClaims(token, e, c.ClientID)
 	if err != nil {
 		return nil, badAssertion("client_assertion %s", err)
 	}
-	if err := r.claimAssertion(ctx, token, id, issued); err != nil {
+	if err := r.claimAssertion(ctx, token, id, life); err != nil {
 		return nil, err
 	}
 	return &e.client, nil
@@ -90,26 +88,28 @@ func (r *Registry) signed(t *jwt.Token, keys []jwt.Key) bool {
 	return false
 }
 
-// checkClaims holds what RFC 7523 §3 asks of the claims, and returns the latest moment that they give for when the
-// assertion was made.
-func (r *Registry) checkClaims(t *jwt.Token, e *entry, clientID string) (issued time.Time, err error) {
+// life is when an assertion is accepted: made is the latest moment that its claims give for when it was made.
+type life struct{ made, ends time.Time }
+
+// checkClaims holds what RFC 7523 §3 asks of the claims.
+func (r *Registry) checkClaims(t *jwt.Token, e *entry, clientID string) (l life, err error) {
 	id := e.client.ID
 	if !slices.Contains([]string{"", "jwt", "client-authentication+jwt"}, strings.ToLower(t.Header.Type)) {
-		return issued, errors.New("has a typ that is not a client assertion's; leave it out, or send client-authentication+jwt")
+		return l, errors.New("has a typ that is not a client assertion's; leave it out, or send client-authentication+jwt")
 	}
 	if t.Claims["iss"] != any(id) || clientID != "" && clientID != id {
-		return issued, errors.New("must have the client id as both iss and sub, and client_id must be the same or left out")
+		return l, errors.New("must have the client id as both iss and sub, and client_id must be the same or left out")
 	}
 	if !r.isAudience(t.Claims["aud"], e.audienceTokenEndpoint) {
-		return issued, fmt.Errorf("must have the issuer %s as its only audience", r.issuer)
+		return l, fmt.Errorf("must have the issuer %s as its only audience", r.issuer)
 	}
-	if issued, err = r.checkTimes(t.Claims); err != nil {
-		return issued, err
+	if l, err = r.checkTimes(t.Claims); err != nil {
+		return l, err
 	}
 	if jti, _ := t.Claims["jti"].(string); jti == "" || len(jti) > maxJTI {
-		return issued, fmt.Errorf("must have a jti, a text of at most %d bytes that is never used again", maxJTI)
+		return l, fmt.Errorf("must have a jti, a text of at most %d bytes that is never used again", maxJTI)
 	}
-	return issued, nil
+	return l, nil
 }
 
 // isAudience takes our name, alone or as the only one of a list: an assertion that is also meant for somebody else could
@@ -124,18 +124,18 @@ func (r *Registry) isAudience(aud any, tokenEndpoint bool) bool {
 	return aud == any(r.issuer) || tokenEndpoint && aud == any(r.tokenEndpoint)
 }
 
-func (r *Registry) checkTimes(claims map[string]any) (issued time.Time, err error) {
+func (r *Registry) checkTimes(claims map[string]any) (l life, err error) {
 	now := r.now()
 	exp, err := jwt.NumericDate(claims["exp"])
 	switch {
 	case err != nil:
-		return issued, fmt.Errorf("must have an exp, which %w", err)
+		return l, fmt.Errorf("must have an exp, which %w", err)
 	case !now.Before(exp):
-		return issued, errors.New("has expired")
+		return l, errors.New("has expired")
 	case exp.Sub(now) > MaxAssertionLifetime+AssertionLeeway:
-		return issued, fmt.Errorf("lives longer than %s", MaxAssertionLifetime)
+		return l, fmt.Errorf("lives longer than %s", MaxAssertionLifetime)
 	}
-	issued = exp.Add(-MaxAssertionLifetime)
+	l = life{made: exp.Add(-MaxAssertionLifetime), ends: exp}
 	for _, name := range []string{"iat", "nbf"} {
 		value, there := claims[name]
 		if !there {
@@ -144,25 +144,25 @@ func (r *Registry) checkTimes(claims map[string]any) (issued time.Time, err erro
 		at, err := jwt.NumericDate(value)
 		switch {
 		case err != nil:
-			return issued, fmt.Errorf("has an %s that is no time: it %w", name, err)
+			return l, fmt.Errorf("has an %s that is no time: it %w", name, err)
 		case at.Sub(now) > AssertionLeeway:
-			return issued, fmt.Errorf("has an %s that lies more than %s ahead; check the clocks", name, AssertionLeeway)
+			return l, fmt.Errorf("has an %s that lies more than %s ahead; check the clocks", name, AssertionLeeway)
 		case name == "iat" && exp.Sub(at) > MaxAssertionLifetime:
-			return issued, fmt.Errorf("lives longer than %s", MaxAssertionLifetime)
-		case at.After(issued):
-			issued = at
+			return l, fmt.Errorf("lives longer than %s", MaxAssertionLifetime)
+		case at.After(l.made):
+			l.made = at
 		}
 	}
-	return issued, nil
+	return l, nil
 }
 
 // claimAssertion lets each assertion be used once, on all replicas. It comes last: what is refused for another reason
 // leaves no mark, or anybody could use up the jti of a client's next assertion.
-func (r *Registry) claimAssertion(ctx context.Context, t *jwt.Token, id string, issued time.Time) error {
+func (r *Registry) claimAssertion(ctx context.Context, t *jwt.Token, id string, l life) error {
 	jti, _ := t.Claims["jti"].(string)
 	// The length keeps two pairs of id and jti from making one key.
 	key := "client_assertion:" + strconv.Itoa(len(id)) + ":" + id + ":" + jti
-	fresh, err := r.once.Claim(ctx, key, issued.Add(MaxAssertionLifetime+AssertionLeeway))
+	fresh, err := r.once.Claim(ctx, key, l.made.Add(-AssertionLeeway), l.ends)
 	switch {
 	case err != nil:
 		return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonReplayCheckUnavailable,

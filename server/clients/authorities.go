@@ -28,7 +28,11 @@ func OpenAuthorities(file string, now func() time.Time, log *slog.Logger) (*Auth
 			if err != nil {
 				return nil, err
 			}
-			return ParseAuthorities(text)
+			pool, err := ParseAuthorities(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			return pool, nil
 		},
 	})
 	if err != nil {

@@ -298,6 +298,8 @@ func TestForwarded(t *testing.T) {
 		{"alone", "Cert=" + encoded, true},
 		{"in quotes", `Cert="` + encoded + `"`, true},
 		{"as Envoy writes it", `By=spiffe://a;Hash=0f;Cert="` + envoys + `";Subject="CN=\"etl\",O=a;b";URI=;DNS=a.example`, true},
+		{"as nginx writes it", `Cert="` + strings.ReplaceAll(url.QueryEscape(toPEM(leaf)), "+", "%20") + `"`, true},
+		{"as nginx writes it where there is none", `Cert=""`, false},
 		{"another case", "cert=" + encoded, true},
 		{"empty", "", false},
 		{"no Cert", "Hash=0f", false},

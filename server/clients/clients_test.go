@@ -234,3 +234,26 @@ func FuzzBasic(f *testing.F) {
 		}
 	})
 }
+
+func TestClient(t *testing.T) {
+	r, err := clients.New(clients.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Client("kong") != nil {
+		t.Error("a client before any is in force")
+	}
+	snapshot, err := clients.Prepare([]clients.Registration{{Client: exchange.Client{ID: "kong", Audiences: []string{"prod"}}, Method: clients.MethodNone}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Commit(snapshot)
+	kong := r.Client("kong")
+	if kong == nil || kong.ID != "kong" || len(kong.Audiences) != 1 || r.Client("") != nil || r.Client("gong") != nil {
+		t.Errorf("%+v", kong)
+	}
+	kong.AnyParty = true
+	if r.Client("kong").AnyParty {
+		t.Error("what was changed is the registry's own")
+	}
+}

@@ -48,7 +48,7 @@ type Registration struct {
 type Config struct {
 	// Issuer is our own issuer identifier, and TokenEndpoint the token endpoint's URL, as clients name them.
 	Issuer, TokenEndpoint string
-	// Once marks assertions that were used; its span is AssertionSpan.
+	// Once marks assertions that were used.
 	Once exchange.Once
 	// Authorities returns the CAs that client certificates are verified against, at each request.
 	Authorities func() *x509.CertPool
@@ -163,6 +163,16 @@ func isVSCHAR(id string) bool {
 		}
 	}
 	return id != ""
+}
+
+// Client returns the client of that id as it is registered, nil where there is none. It says nothing about who asks.
+func (r *Registry) Client(id string) *exchange.Client {
+	s := r.current.Load()
+	if s == nil || s.entries[id] == nil {
+		return nil
+	}
+	client := s.entries[id].client
+	return &client
 }
 
 // Commit puts a snapshot in force, for every request that authenticates from now on.

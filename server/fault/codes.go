@@ -8,17 +8,13 @@ import (
 	"github.com/lakegate/sts/exchange"
 )
 
-// CodeNotFound, CodeUnknownMethod and ReasonNotFound answer a request for something that isn't here: a thing or a path,
-// and a gRPC method. The core has no word for them, since no exchange ends so.
-const (
-	CodeNotFound      exchange.Code   = "not_found"
-	CodeUnknownMethod exchange.Code   = "unknown_method"
-	ReasonNotFound    exchange.Reason = "not_found"
-)
+// CodeUnknownMethod answers a call of a gRPC method that isn't here. The core has no word for it: it knows no transport.
+const CodeUnknownMethod exchange.Code = "unknown_method"
 
 // Row is what a code is in the words of OAuth, HTTP and gRPC.
 type Row struct {
-	// OAuth is the error member of the answer (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5).
+	// OAuth is the error member of the answer (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 6750 §3.1); "" where there
+	// may be none.
 	OAuth string
 	// Status is the HTTP status.
 	Status int
@@ -61,7 +57,13 @@ func Lookup(code exchange.Code) (Row, bool) {
 		return Row{"temporarily_unavailable", http.StatusServiceUnavailable, codes.DeadlineExceeded}, true
 	case exchange.CodeUpstream:
 		return Row{"server_error", http.StatusBadGateway, codes.FailedPrecondition}, true
-	case CodeNotFound:
+	case exchange.CodeTokenMissing:
+		return Row{"", http.StatusUnauthorized, codes.Unauthenticated}, true
+	case exchange.CodeInvalidToken:
+		return Row{"invalid_token", http.StatusUnauthorized, codes.Unauthenticated}, true
+	case exchange.CodeInsufficientScope:
+		return Row{"insufficient_scope", http.StatusForbidden, codes.PermissionDenied}, true
+	case exchange.CodeNotFound:
 		return Row{"not_found", http.StatusNotFound, codes.NotFound}, true
 	case CodeUnknownMethod:
 		return Row{"not_found", http.StatusNotFound, codes.Unimplemented}, true

@@ -63,9 +63,11 @@ func TestEveryCodeHasARow(t *testing.T) {
 }
 
 func TestEveryReasonHasAGatewayAnswer(t *testing.T) {
+	ofAPI := []exchange.Reason{exchange.ReasonAccessTokenInvalid, exchange.ReasonRoleMissing, exchange.ReasonNotFound}
 	for _, reason := range constants(t, "Reason") {
-		if status, known := fault.Gateway(exchange.Reason(reason)); !known || status == 0 {
-			t.Errorf("reason %s has no gateway answer", reason)
+		status, known := fault.Gateway(exchange.Reason(reason))
+		if !known || (status == 0) != slices.Contains(ofAPI, exchange.Reason(reason)) {
+			t.Errorf("a gateway answers %d for reason %s, known: %v", status, reason, known)
 		}
 	}
 	if _, known := fault.Gateway("new"); known {
@@ -83,7 +85,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 	for _, heading := range regexp.MustCompile(`(?m)^### (.*)$`).FindAllStringSubmatch(string(page), -1) {
 		documented = append(documented, heading[1])
 	}
-	want := append(constants(t, "Reason"), string(fault.ReasonNotFound))
+	want := constants(t, "Reason")
 	slices.Sort(want)
 	slices.Sort(documented)
 	if diff := cmp.Diff(want, documented); diff != "" {
@@ -116,7 +118,10 @@ func TestWrite(t *testing.T) {
 		{"upstream", exchange.Refuse(exchange.CodeUpstream, exchange.ReasonUpstreamInvalid, "x"), 502, "server_error", exchange.ReasonUpstreamInvalid, nil},
 		{"a plain error is ours", errors.New("secret cause"), 500, "server_error", exchange.ReasonInternal, nil},
 		{"a wrapped error is what it wraps", fmt.Errorf("doing x: %w", exchange.Refuse(exchange.CodeInvalidScope, exchange.ReasonScopeExceedsPolicy, "x").Because(errors.New("secret cause"))), 400, "invalid_scope", exchange.ReasonScopeExceedsPolicy, nil},
-		{"not found", exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "x"), 404, "not_found", fault.ReasonNotFound, nil},
+		{"no token", exchange.Refuse(exchange.CodeTokenMissing, exchange.ReasonAccessTokenInvalid, "x"), 401, "", exchange.ReasonAccessTokenInvalid, nil},
+		{"bad token", exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid, "x"), 401, "invalid_token", exchange.ReasonAccessTokenInvalid, nil},
+		{"no role", exchange.Refuse(exchange.CodeInsufficientScope, exchange.ReasonRoleMissing, "x"), 403, "insufficient_scope", exchange.ReasonRoleMissing, nil},
+		{"not found", exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "x"), 404, "not_found", exchange.ReasonNotFound, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -124,6 +129,9 @@ func TestWrite(t *testing.T) {
 			var got fault.Body
 			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 				t.Fatal(err)
+			}
+			if strings.Contains(w.Body.String(), `"error":`) == (row.oauth == "") {
+				t.Errorf("the member error: %s", w.Body)
 			}
 			if w.Code != row.status || got.Error != row.oauth || got.Reason != string(row.reason) || got.ErrorDescription == "" {
 				t.Errorf("%d %+v", w.Code, got)
@@ -145,6 +153,24 @@ func TestWrite(t *testing.T) {
 				t.Errorf("the cause is told: %s", w.Body)
 			}
 		})
+	}
+}
+
+func TestChallenge(t *testing.T) {
+	const document = "https://sts.acme.example/.well-known/oauth-protected-resource/v1"
+	for _, row := range []struct {
+		err  *exchange.Error
+		want string
+	}{
+		{exchange.Refuse(exchange.CodeTokenMissing, exchange.ReasonAccessTokenInvalid, "send one"), `Bearer realm="sts", resource_metadata="` + document + `"`},
+		{exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid, "it has \"expired\""), `Bearer realm="sts", error="invalid_token", error_description="it has 'expired'", resource_metadata="` + document + `"`},
+		{exchange.Refuse(exchange.CodeInsufficientScope, exchange.ReasonRoleMissing, "x"), `Bearer realm="sts", error="insufficient_scope", error_description="x", resource_metadata="` + document + `"`},
+		{exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "x"), ""},
+		{exchange.Refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited, "x"), ""},
+	} {
+		if got := fault.Challenge(row.err, document); got != row.want {
+			t.Errorf("%s: %s", row.err.Code, got)
+		}
 	}
 }
 

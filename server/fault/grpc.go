@@ -37,9 +37,11 @@ func RPC(err error) error {
 	e := exchange.AsError(err)
 	row, _ := Lookup(e.Code)
 	body := NewBody(e)
-	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
-		Domain: Domain, Reason: body.Reason, Metadata: map[string]string{"error": body.Error, "decision_id": body.DecisionID},
-	}}
+	info := &errdetails.ErrorInfo{Domain: Domain, Reason: body.Reason, Metadata: map[string]string{"decision_id": body.DecisionID}}
+	if body.Error != "" {
+		info.Metadata["error"] = body.Error
+	}
+	details := []protoadapt.MessageV1{info}
 	if seconds, wait := RetryAfter(e); wait {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Duration(seconds) * time.Second)})
 	}

@@ -39,26 +39,33 @@ func TestRPC(t *testing.T) {
 		{"upstream", exchange.Refuse(exchange.CodeUpstream, exchange.ReasonUpstreamInvalid, "x"), codes.FailedPrecondition, "server_error", 0},
 		{"deadline", context.DeadlineExceeded, codes.DeadlineExceeded, "temporarily_unavailable", time.Second},
 		{"a plain error is ours", errors.New("secret cause"), codes.Internal, "server_error", 0},
-		{"not found", exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "x"), codes.NotFound, "not_found", 0},
-		{"unknown method", exchange.Refuse(fault.CodeUnknownMethod, fault.ReasonNotFound, "x"), codes.Unimplemented, "not_found", 0},
+		{"no token", exchange.Refuse(exchange.CodeTokenMissing, exchange.ReasonAccessTokenInvalid, "x"), codes.Unauthenticated, "", 0},
+		{"bad token", exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid, "x"), codes.Unauthenticated, "invalid_token", 0},
+		{"no role", exchange.Refuse(exchange.CodeInsufficientScope, exchange.ReasonRoleMissing, "x"), codes.PermissionDenied, "insufficient_scope", 0},
+		{"not found", exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "x"), codes.NotFound, "not_found", 0},
+		{"unknown method", exchange.Refuse(fault.CodeUnknownMethod, exchange.ReasonNotFound, "x"), codes.Unimplemented, "not_found", 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			want := exchange.AsError(row.err)
-			failed := *want
+			core := exchange.AsError(row.err)
+			failed := *core
 			failed.DecisionID = "id"
 			err := fault.RPC(&failed)
 			if got := exchange.AsError(err); got != &failed {
 				t.Errorf("it is no longer the error that it was: %v", got)
 			}
 			s := status.Convert(err)
-			if s.Code() != row.code || s.Message() != fault.Description(want.Message) {
+			if s.Code() != row.code || s.Message() != fault.Description(core.Message) {
 				t.Errorf("%v %q", s.Code(), s.Message())
 			}
 			info, retry := details(t, s)
-			if info.GetDomain() != "sts.v1" || info.GetReason() != string(want.Reason) {
+			if info.GetDomain() != "sts.v1" || info.GetReason() != string(core.Reason) {
 				t.Errorf("ErrorInfo is %v", info)
 			}
-			if diff := cmp.Diff(map[string]string{"error": row.oauth, "decision_id": "id"}, info.GetMetadata()); diff != "" {
+			want := map[string]string{"decision_id": "id"}
+			if row.oauth != "" {
+				want["error"] = row.oauth
+			}
+			if diff := cmp.Diff(want, info.GetMetadata()); diff != "" {
 				t.Error(diff)
 			}
 			if got := retry.GetRetryDelay().AsDuration(); got != row.retry || (retry != nil) != (row.retry != 0) {

@@ -34,7 +34,7 @@ func Gateway(reason exchange.Reason) (status int, known bool) {
 		return http.StatusServiceUnavailable, true
 	case exchange.ReasonUpstreamRejected, exchange.ReasonUpstreamInvalid, exchange.ReasonInternal:
 		return http.StatusBadGateway, true
-	case ReasonNotFound:
+	case exchange.ReasonAccessTokenInvalid, exchange.ReasonRoleMissing, exchange.ReasonNotFound:
 		return 0, true
 	default:
 		return 0, false

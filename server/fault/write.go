@@ -19,7 +19,8 @@ const challenge = `Basic realm="sts", charset="UTF-8"`
 
 // Body is an error answer (RFC 6749 §5.2), as JSON.
 type Body struct {
-	Error string `json:"error"`
+	// Error is left out where a bearer token is missing (RFC 6750 §3.1).
+	Error string `json:"error,omitempty"`
 	// ErrorDescription says what happened and what to mend, for people.
 	ErrorDescription string `json:"error_description"`
 	// Reason is from the closed list; programs may switch on it.

@@ -64,11 +64,9 @@ func (b *Bodies) readLong(w http.ResponseWriter, r *http.Request, limit int64) (
 	if reserved < 0 {
 		reserved = limit // its length is not announced
 	}
-	release := func() { b.long.Add(-reserved) }
-	if b.long.Add(reserved) > maxLongBodies {
-		release()
-		return "", nil, exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonOverloaded,
-			"too many large requests are under way; ask again shortly").After(time.Second)
+	release, refused := b.Reserve(reserved)
+	if refused != nil {
+		return "", nil, refused
 	}
 	var body strings.Builder
 	if r.ContentLength > 0 {
@@ -85,6 +83,20 @@ func (b *Bodies) readLong(w http.ResponseWriter, r *http.Request, limit int64) (
 		return "", nil, cutOff(err)
 	}
 	return body.String(), release, nil
+}
+
+// Reserve takes a place for a body of size bytes that is read elsewhere, or refuses it. release gives the place back.
+func (b *Bodies) Reserve(size int64) (release func(), err *exchange.Error) {
+	if size <= shortBody {
+		return func() {}, nil
+	}
+	release = func() { b.long.Add(-size) }
+	if b.long.Add(size) > maxLongBodies {
+		release()
+		return nil, exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonOverloaded,
+			"too many large requests are under way; ask again shortly").After(time.Second)
+	}
+	return release, nil
 }
 
 func cutOff(err error) *exchange.Error {

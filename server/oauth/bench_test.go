@@ -58,7 +58,8 @@ func BenchmarkEndpoint(b *testing.B) {
 	}
 	registry.Commit(snapshot)
 	endpoint, err := oauth.New(oauth.Config{
-		Exchanger: stub{granted()}, Clients: registry, Observer: &observer{}, Now: time.Now,
+		Exchanger: stub{granted()}, Inquirer: &service{}, Clients: registry, Observer: &observer{},
+		Introspections: &observer{}, Revocations: &observer{}, Now: time.Now,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -38,27 +38,36 @@ type Observer interface {
 	Observe(err *exchange.Error, took time.Duration)
 }
 
-// Config is what an Endpoint is made of. All of it is needed, but for the proxies.
+// Config is what an Endpoint is made of. All of it is needed, but for the proxies and the bodies.
 type Config struct {
 	Exchanger Exchanger
+	Inquirer  Inquirer
 	Clients   Authenticator
 	// Proxies are those whose forwarded client certificates are believed.
 	Proxies  clients.Proxies
 	Observer Observer
-	Now      func() time.Time
+	// Introspections and Revocations count what the other two endpoints answered.
+	Introspections, Revocations Observer
+	// Bodies bounds the bodies of all entrances together; nil bounds those of this one.
+	Bodies *inbound.Bodies
+	Now    func() time.Time
 }
 
-// Endpoint is the token endpoint.
+// Endpoint is the token endpoint, and makes those of introspection and revocation.
 type Endpoint struct {
 	exchanger Exchanger
+	inquirer  Inquirer
 	clients   Authenticator
 	proxies   clients.Proxies
 	observer  Observer
 	now       func() time.Time
-	bodies    *inbound.Bodies
-	provider  fosite.OAuth2Provider
-	parsed    url.Values      // see parsed
-	noFiles   *multipart.Form // empty, shared like parsed
+
+	introspections, revocations Observer
+
+	bodies   *inbound.Bodies
+	provider fosite.OAuth2Provider
+	parsed   url.Values      // see parsed
+	noFiles  *multipart.Form // empty, shared like parsed
 }
 
 // New makes an Endpoint.
@@ -67,15 +76,20 @@ func New(c Config) (*Endpoint, error) {
 		name    string
 		missing bool
 	}{
-		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"Observer", c.Observer == nil}, {"Now", c.Now == nil},
+		{"Exchanger", c.Exchanger == nil}, {"Inquirer", c.Inquirer == nil}, {"Clients", c.Clients == nil}, {"Observer", c.Observer == nil},
+		{"Introspections", c.Introspections == nil}, {"Revocations", c.Revocations == nil}, {"Now", c.Now == nil},
 	} {
 		if need.missing {
 			return nil, fmt.Errorf("oauth.Config.%s is missing", need.name)
 		}
 	}
+	if c.Bodies == nil {
+		c.Bodies = inbound.NewBodies()
+	}
 	return &Endpoint{
-		exchanger: c.Exchanger, clients: c.Clients, proxies: c.Proxies, observer: c.Observer, now: c.Now,
-		bodies:   inbound.NewBodies(),
+		exchanger: c.Exchanger, inquirer: c.Inquirer, clients: c.Clients, proxies: c.Proxies, observer: c.Observer, now: c.Now,
+		introspections: c.Introspections, revocations: c.Revocations,
+		bodies:   c.Bodies,
 		provider: newProvider(c.Exchanger, c.Clients), parsed: parsed(), noFiles: new(multipart.Form),
 	}, nil
 }

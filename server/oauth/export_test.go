@@ -24,3 +24,12 @@ func Decodes(body string) bool {
 	_, err := decode(body)
 	return err == nil
 }
+
+// DecodeInquiry is the token of a body, and whether the decoder accepts it.
+func DecodeInquiry(body string) (token string, ok bool) {
+	f, err := decodeInquiry(body)
+	if err != nil {
+		return "", false
+	}
+	return f.token.Reveal(), true
+}

@@ -28,8 +28,26 @@ type service struct {
 	err    *exchange.Error
 	do     func(ctx context.Context)
 
-	calls    []*exchange.Call
-	failures []exchange.Failure
+	// found is what introspection answers.
+	found exchange.Introspection
+
+	calls     []*exchange.Call
+	inquiries []*exchange.Inquiry
+	failures  []exchange.Failure
+}
+
+func (s *service) Introspect(_ context.Context, q *exchange.Inquiry) (exchange.Introspection, error) {
+	return s.found, s.Revoke(context.Background(), q)
+}
+
+func (s *service) Revoke(_ context.Context, q *exchange.Inquiry) error {
+	s.inquiries = append(s.inquiries, q)
+	if s.err == nil {
+		return nil
+	}
+	failed := *s.err
+	failed.DecisionID = decisionID
+	return &failed
 }
 
 func (s *service) Exchange(ctx context.Context, call *exchange.Call) (exchange.Answer, error) {
@@ -75,6 +93,8 @@ type bench struct {
 	service  *service
 	observer *observer
 	endpoint *oauth.Endpoint
+
+	introspected, revoked *observer
 }
 
 func newBench(t testing.TB) *bench {
@@ -93,15 +113,19 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	registry.Commit(snapshot)
-	b := &bench{observer: &observer{}, service: &service{answer: exchange.Answer{
+	b := &bench{observer: &observer{}, introspected: &observer{}, revoked: &observer{}, service: &service{answer: exchange.Answer{
 		AccessToken: "databricks-token", IssuedTokenType: exchange.TypeAccessToken, ExpiresIn: 600,
 		Scopes: []string{"a", "b"}, DecisionID: decisionID,
 	}}}
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	b.endpoint, err = oauth.New(oauth.Config{Exchanger: b.service, Clients: registry, Observer: b.observer, Now: func() time.Time {
-		now = now.Add(time.Millisecond)
-		return now
-	}})
+	b.endpoint, err = oauth.New(oauth.Config{
+		Exchanger: b.service, Inquirer: b.service, Clients: registry,
+		Observer: b.observer, Introspections: b.introspected, Revocations: b.revoked,
+		Now: func() time.Time {
+			now = now.Add(time.Millisecond)
+			return now
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,23 +20,31 @@ type form struct {
 	credentials clients.Credentials
 }
 
-// decode reads a form-urlencoded body. Unknown parameters are ignored, repeated or not; known ones must not be repeated
-// (RFC 6749 §3.2), audience and resource excepted (RFC 8693 §2.1), and it is their presence that counts, not their
-// value.
+// decode reads a form-urlencoded body.
 func decode(body string) (*form, *exchange.Error) {
 	f := new(form)
+	repeated, err := parse(body, f.set)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.check(repeated)
+}
+
+// parse hands each parameter of a body to set, which reports whether it must come only once. Unknown parameters are
+// ignored, repeated or not; known ones must not be repeated (RFC 6749 §3.2), audience and resource excepted
+// (RFC 8693 §2.1), and it is their presence that counts, not their value. repeated is the first that was.
+func parse(body string, set func(name, value string) (once bool)) (repeated string, failed *exchange.Error) {
 	seen := make([]string, 0, 16)
-	repeated := ""
 	for count := 0; body != ""; count++ {
 		if count == maxParameters {
-			return nil, inbound.Malformed("there are more than %d parameters", maxParameters)
+			return "", inbound.Malformed("there are more than %d parameters", maxParameters)
 		}
 		var name, value string
 		var err error
 		if name, value, body, err = cutParameter(body); err != nil {
-			return nil, inbound.Malformed("the body is not well-formed %s; percent-encode names and values", formType)
+			return "", inbound.Malformed("the body is not well-formed %s; percent-encode names and values", formType)
 		}
-		switch once := f.set(name, value); {
+		switch once := set(name, value); {
 		case !once:
 		case slices.Contains(seen, name):
 			if repeated == "" {
@@ -46,7 +54,7 @@ func decode(body string) (*form, *exchange.Error) {
 			seen = append(seen, name)
 		}
 	}
-	return f, f.check(repeated)
+	return repeated, nil
 }
 
 // check looks at the grant type, then at duplicates: that is the order of evaluation.
@@ -86,20 +94,29 @@ func (f *form) set(name, value string) (once bool) {
 		f.params.AuthorizationDetails = value
 	case "requested_lifetime":
 		f.params.RequestedLifetime = value
-	case "client_id":
-		f.credentials.ClientID = value
-	case "client_secret":
-		f.credentials.ClientSecret = exchange.Secret(value)
-	case "client_assertion":
-		f.credentials.Assertion = exchange.Secret(value)
-	case "client_assertion_type":
-		f.credentials.AssertionType = value
 	case "audience":
 		f.params.Audience = append(f.params.Audience, value)
 		return false
 	case "resource":
 		f.params.Resource = append(f.params.Resource, value)
 		return false
+	default:
+		return setCredential(&f.credentials, name, value)
+	}
+	return true
+}
+
+// setCredential is the same for what proves a client, at whichever endpoint.
+func setCredential(c *clients.Credentials, name, value string) (once bool) {
+	switch name {
+	case "client_id":
+		c.ClientID = value
+	case "client_secret":
+		c.ClientSecret = exchange.Secret(value)
+	case "client_assertion":
+		c.Assertion = exchange.Secret(value)
+	case "client_assertion_type":
+		c.AssertionType = value
 	default:
 		return false
 	}

@@ -11,7 +11,7 @@ import (
 func checkFraming(w http.ResponseWriter, r *http.Request) *exchange.Error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "the token endpoint takes POST only (RFC 6749 Section 3.2)")
+		return exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this endpoint takes POST only (RFC 6749 Section 3.2)")
 	}
 	if err := inbound.CheckMediaType(r.Header, formType); err != nil {
 		return err

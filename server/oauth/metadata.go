@@ -15,8 +15,12 @@ import (
 	"github.com/lakegate/sts/server/inbound"
 )
 
-// TokenPath is where the token endpoint stands, below the issuer.
-const TokenPath = "/oauth2/token"
+// Where the endpoints stand, below the issuer.
+const (
+	TokenPath         = "/oauth2/token"
+	IntrospectionPath = "/oauth2/introspect"
+	RevocationPath    = "/oauth2/revoke"
+)
 
 const (
 	serverMetadataPath = "/.well-known/oauth-authorization-server"
@@ -53,8 +57,17 @@ type serverMetadata struct {
 	GrantTypes    []string         `json:"grant_types_supported"`
 	AuthMethods   []clients.Method `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgs      []string         `json:"token_endpoint_auth_signing_alg_values_supported"`
-	DetailTypes   []string         `json:"authorization_details_types_supported"`
-	Documentation string           `json:"service_documentation"`
+
+	// Clients authenticate everywhere alike, but what isn't said again has other defaults.
+	Introspection            string           `json:"introspection_endpoint"`
+	IntrospectionAuthMethods []clients.Method `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgs    []string         `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	Revocation               string           `json:"revocation_endpoint"`
+	RevocationAuthMethods    []clients.Method `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgs       []string         `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+
+	DetailTypes   []string `json:"authorization_details_types_supported"`
+	Documentation string   `json:"service_documentation"`
 }
 
 // discovery is what of OpenID Connect Discovery 1.0 §3 a verifier of our assertions reads.
@@ -83,12 +96,20 @@ func Metadata(c MetadataConfig) (map[string]http.Handler, error) {
 	}
 	server := document{body: constant(serverMetadata{
 		Issuer:        c.Issuer,
-		TokenEndpoint: own.tokenEndpoint(),
+		TokenEndpoint: own.base + TokenPath,
 		JWKSURI:       own.base + jwksPath,
 		ResponseTypes: []string{},
 		GrantTypes:    []string{exchange.GrantTypeTokenExchange},
 		AuthMethods:   c.AuthMethods,
 		AuthAlgs:      clients.AssertionAlgorithms(),
+
+		Introspection:            own.base + IntrospectionPath,
+		IntrospectionAuthMethods: c.AuthMethods,
+		IntrospectionAuthAlgs:    clients.AssertionAlgorithms(),
+		Revocation:               own.base + RevocationPath,
+		RevocationAuthMethods:    c.AuthMethods,
+		RevocationAuthAlgs:       clients.AssertionAlgorithms(),
+
 		DetailTypes:   []string{exchange.DetailTypeWorkspacePermission},
 		Documentation: "https://github.com/lakegate/sts",
 	}), age: metadataAge, refuse: c.Refuse}
@@ -109,27 +130,32 @@ func Metadata(c MetadataConfig) (map[string]http.Handler, error) {
 	return routes, nil
 }
 
-// TokenPaths are the paths of the token endpoint of an issuer.
-func TokenPaths(issuer string) ([]string, error) {
+// Routes returns the endpoints by the paths that they stand at: below the issuer, and without its path, for a proxy that
+// takes that off.
+func (e *Endpoint) Routes(issuer string) (map[string]http.Handler, error) {
 	i, err := parseIssuer(issuer)
 	if err != nil {
 		return nil, err
 	}
-	return []string{TokenPath, i.path + TokenPath}, nil
+	routes := map[string]http.Handler{}
+	for path, endpoint := range map[string]http.Handler{
+		TokenPath: e, IntrospectionPath: e.Introspection(), RevocationPath: e.Revocation(),
+	} {
+		routes[path], routes[i.path+path] = endpoint, endpoint
+	}
+	return routes, nil
 }
 
 // TokenEndpoint is the URL of the token endpoint of an issuer.
 func TokenEndpoint(issuer string) (string, error) {
 	i, err := parseIssuer(issuer)
-	return i.tokenEndpoint(), err
+	return i.base + TokenPath, err
 }
 
 type issuer struct {
 	base string // the URL without a trailing slash
 	path string // its path, likewise; mostly ""
 }
-
-func (i issuer) tokenEndpoint() string { return i.base + TokenPath }
 
 func parseIssuer(text string) (issuer, error) {
 	u, err := url.Parse(text)

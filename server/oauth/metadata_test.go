@@ -49,12 +49,18 @@ func TestServerMetadata(t *testing.T) {
 			}
 			want := map[string]any{
 				"issuer": issuer, "token_endpoint": base + "/oauth2/token", "jwks_uri": base + "/.well-known/jwks.json",
-				"response_types_supported":                         []any{},
-				"grant_types_supported":                            []any{exchange.GrantTypeTokenExchange},
-				"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
-				"token_endpoint_auth_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"},
-				"authorization_details_types_supported":            []any{"workspace_permission"},
-				"service_documentation":                            "https://github.com/lakegate/sts",
+				"response_types_supported":                                 []any{},
+				"grant_types_supported":                                    []any{exchange.GrantTypeTokenExchange},
+				"token_endpoint_auth_methods_supported":                    []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
+				"token_endpoint_auth_signing_alg_values_supported":         []any{"ES256", "RS256", "PS256", "EdDSA"},
+				"introspection_endpoint":                                   base + "/oauth2/introspect",
+				"introspection_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
+				"introspection_endpoint_auth_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"},
+				"revocation_endpoint":                                      base + "/oauth2/revoke",
+				"revocation_endpoint_auth_methods_supported":               []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
+				"revocation_endpoint_auth_signing_alg_values_supported":    []any{"ES256", "RS256", "PS256", "EdDSA"},
+				"authorization_details_types_supported":                    []any{"workspace_permission"},
+				"service_documentation":                                    "https://github.com/lakegate/sts",
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -96,8 +102,11 @@ func TestPathsOfAnIssuerWithAPath(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	paths, err := oauth.TokenPaths("https://sts.example/a/b")
-	if diff := cmp.Diff([]string{"/oauth2/token", "/a/b/oauth2/token"}, paths); err != nil || diff != "" {
+	endpoints, err := newBench(t).endpoint.Routes("https://sts.example/a/b")
+	want = []string{
+		"/a/b/oauth2/introspect", "/a/b/oauth2/revoke", "/a/b/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/token",
+	}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(endpoints))); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 }

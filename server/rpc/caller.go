@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -24,13 +25,19 @@ import (
 type caller struct {
 	entrance string
 	began    time.Time
-	peer     netip.Addr
+	// until is when the time of a JSON request's call is over, counted from before its body came.
+	until time.Time
+	peer  netip.Addr
 	// credentials are those that came with the connection and beside the message.
 	credentials clients.Credentials
 	// doubled says that there was more than one authorization.
 	doubled bool
 	// values looks up a header, or metadata.
 	values func(name string) []string
+	// challenge is the WWW-Authenticate of a JSON request's refusal, "" for none.
+	challenge string
+	// query is what of a JSON request's query string nobody has read.
+	query url.Values
 	// fault is why the body of a JSON request is not the message that it should be.
 	fault *exchange.Error
 }

@@ -6,12 +6,14 @@
 //
 //	rpc.go      Config, and the services that are served
 //	guard.go    what every call goes through: its time, its message, a panic, the words of an error
-//	codec.go    taking a message in, within its bounds
+//	receive.go  reading a message of gRPC, its length first; wire.go looks at it before anything is made of it
 //	caller.go   who asks: of a gRPC call by its connection and metadata, of a JSON request by its connection and header
-//	tokens.go   TokenService: authenticate the client, exchange
+//	tokens.go   TokenService: authenticate the client, exchange; inquiries.go introspects and revokes
 //	batch.go    many exchanges in one call
+//	bearer.go   all other services: authenticate the bearer, ask for his role, record the use; bearer_resource.go is the
+//	            API's description as a protected resource
 //	message.go  messages to the core's parameters, the core's answer to messages
-//	server.go   the gRPC server: its bounds, health, reflection, unknown methods
+//	server.go   the gRPC server: its bounds, health, reflection, unknown methods; turnstile.go counts what is under way
 //	gateway.go  the JSON entrance: framing, routes, answers
 //	json.go     strict JSON: exact names, nothing unknown, nothing behind it
 package rpc

@@ -23,11 +23,33 @@ import (
 )
 
 // exchanger answers by the subject token: "panic" panics, "wait" waits for the end of the call, "limited", "denied" and
-// "broken" fail, and every other is granted and comes back as the access token.
+// "broken" fail, "stuck" waits for stuck whatever the caller does, and every other is granted and comes back as the access
+// token.
 type exchanger struct {
+	stuck    chan struct{}
 	mu       sync.Mutex
 	calls    []exchange.Call
 	failures []exchange.Failure
+	// found is what introspection answers, and inquiries what was asked.
+	found     exchange.Introspection
+	inquiries []exchange.Inquiry
+}
+
+func (e *exchanger) Introspect(ctx context.Context, q *exchange.Inquiry) (exchange.Introspection, error) {
+	return e.found, e.Revoke(ctx, q)
+}
+
+// Revoke does, but for the token "others".
+func (e *exchanger) Revoke(_ context.Context, q *exchange.Inquiry) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inquiries = append(e.inquiries, *q)
+	if q.Token == "others" {
+		err := exchange.Refuse(exchange.CodeUnauthorizedClient, exchange.ReasonClientNotAllowed, "refused")
+		err.DecisionID = "recorded"
+		return err
+	}
+	return nil
 }
 
 func (e *exchanger) Exchange(ctx context.Context, call *exchange.Call) (exchange.Answer, error) {
@@ -47,6 +69,9 @@ func (e *exchanger) Exchange(ctx context.Context, call *exchange.Call) (exchange
 		err := exchange.AsError(ctx.Err())
 		err.DecisionID = "recorded"
 		return exchange.Answer{}, err
+	case "stuck":
+		<-e.stuck
+		return exchange.Answer{}, refuse(exchange.CodeNotGranted, exchange.ReasonNoMatchingRule)
 	case "limited":
 		return exchange.Answer{}, refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited)
 	case "denied":
@@ -67,6 +92,13 @@ func (e *exchanger) RefuseUnknown(f exchange.Failure) *exchange.Error {
 	refused := *f.Err
 	refused.DecisionID = "summed up"
 	return &refused
+}
+
+// count is how many calls came through.
+func (e *exchanger) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.calls)
 }
 
 // last is the last call that came through.
@@ -109,10 +141,15 @@ func (o *observer) of(reason exchange.Reason) int {
 type bench struct {
 	exchanger  *exchanger
 	grpc, json *observer
-	server     *rpc.Server
-	conn       *grpc.ClientConn
-	client     stsv1.TokenServiceClient
-	web        *httptest.Server
+
+	introspected, revoked *observer
+
+	server  *rpc.Server
+	conn    *grpc.ClientConn
+	client  stsv1.TokenServiceClient
+	web     *httptest.Server
+	address string          // of the server
+	h2      *http.Transport // for calls by hand
 }
 
 func newBench(t *testing.T, change ...func(*rpc.Config, *rpc.ServerConfig)) *bench {
@@ -128,9 +165,9 @@ func newBench(t *testing.T, change ...func(*rpc.Config, *rpc.ServerConfig)) *ben
 		t.Fatal(err)
 	}
 	registry.Commit(snapshot)
-	b := &bench{exchanger: &exchanger{}, grpc: &observer{}, json: &observer{}}
+	b := &bench{exchanger: &exchanger{}, grpc: &observer{}, json: &observer{}, introspected: &observer{}, revoked: &observer{}}
 	c := rpc.Config{
-		Exchanger: b.exchanger, Clients: registry, GRPC: b.grpc, JSON: b.json, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Exchanger: b.exchanger, Inquirer: b.exchanger, Introspections: b.introspected, Revocations: b.revoked, Clients: registry, GRPC: b.grpc, JSON: b.json, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	sc := rpc.ServerConfig{Calls: 100}
 	for _, f := range change {
@@ -158,13 +195,16 @@ func (b *bench) serve(t *testing.T, s *rpc.Server) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
-	b.server = s
+	b.server, b.address = s, l.Addr().String()
+	b.h2 = &http.Transport{Protocols: new(http.Protocols)}
+	b.h2.Protocols.SetUnencryptedHTTP2(true)
 	b.conn, err = grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.client = stsv1.NewTokenServiceClient(b.conn)
 	t.Cleanup(func() {
+		b.h2.CloseIdleConnections()
 		_ = b.conn.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

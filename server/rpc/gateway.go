@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -26,8 +28,13 @@ const (
 // Route is a path as it may be shown: what a caller wrote is not.
 func Route(path string) string {
 	switch path {
-	case pathExchange, pathBatch:
+	case pathExchange, pathBatch, "/v1/mappings", "/v1/mappings:explain", "/v1/principals", "/v1/policy/versions":
 		return path
+	}
+	for _, parent := range []string{"/v1/mappings/", "/v1/principals/", "/v1/policy/versions/"} {
+		if strings.HasPrefix(path, parent) {
+			return parent
+		}
 	}
 	return Prefix
 }
@@ -36,9 +43,8 @@ const mediaType = "application/json"
 
 // gateway is the JSON API.
 type gateway struct {
-	guard  *guard
-	bodies *inbound.Bodies
-	mux    *runtime.ServeMux
+	guard *guard
+	mux   *runtime.ServeMux
 }
 
 // JSON is the handler of all paths under Prefix. It sees to it that a request is in good order before a message is made
@@ -46,7 +52,7 @@ type gateway struct {
 func (a *API) JSON() (http.Handler, error) {
 	channel := new(inprocgrpc.Channel)
 	a.register(channel)
-	g := &gateway{guard: a.guard, bodies: inbound.NewBodies()}
+	g := &gateway{guard: a.guard}
 	none := func(string) (string, bool) { return "", false }
 	g.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newStrictJSON()),
@@ -63,7 +69,7 @@ func (a *API) JSON() (http.Handler, error) {
 		runtime.WithRoutingErrorHandler(g.astray),
 		runtime.WithErrorHandler(g.fail),
 	)
-	for _, s := range a.services {
+	for _, s := range append([]Service{a.tokens}, a.services...) {
 		if s.Route == nil {
 			continue
 		}
@@ -78,12 +84,21 @@ func (a *API) JSON() (http.Handler, error) {
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
-	g.mux.ServeHTTP(w, r.WithContext(withCaller(r.Context(), g.guard.httpCaller(r))))
+	c := g.guard.httpCaller(r)
+	timed, cancel := context.WithTimeout(r.Context(), g.guard.callTime)
+	defer cancel()
+	// The call ends then, and not the gateway's waiting for it: what a batch has got by then is answered.
+	c.until, _ = timed.Deadline()
+	g.mux.ServeHTTP(w, r.WithContext(withCaller(r.Context(), c)))
 }
 
 // framed refuses a request that found its route and is not in good order, before its body becomes a message.
 func (g *gateway) framed(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, path map[string]string) {
+		if found, probing := r.Context().Value(probeKey{}).(*bool); probing {
+			*found = true
+			return
+		}
 		c := callerOf(r.Context())
 		release, err := g.frame(w, r, c)
 		if err != nil {
@@ -105,7 +120,7 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 		return nil, err
 	}
 	if r.Method != http.MethodPost {
-		return func() {}, nil
+		return func() {}, frameQuery(r, c)
 	}
 	if err := inbound.CheckMediaType(r.Header, mediaType); err != nil {
 		return nil, err
@@ -113,35 +128,58 @@ func (g *gateway) frame(w http.ResponseWriter, r *http.Request, c *caller) (rele
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, inbound.Malformed("there is a query string; send parameters in the body")
 	}
-	limit := int64(maxMessage)
-	if r.URL.Path == pathBatch {
-		limit = maxBatch
-	}
-	text, release, err := g.bodies.Read(w, r, limit)
+	limits := limitsOf(r.URL.Path == pathBatch)
+	text, release, err := g.guard.bodies.Read(w, r, limits.bytes)
 	if err != nil {
 		return nil, err
 	}
-	r.Body = newJSONBody(text, c)
+	r.Body = newJSONBody(text, limits.parts, c)
 	return release, nil
+}
+
+// frameQuery has the query string read once, here. What is in it, the route's message takes by strictQuery, and what no
+// message takes is found by the guard.
+func frameQuery(r *http.Request, c *caller) *exchange.Error {
+	if r.ContentLength != 0 { // the gateway would read it, to whatever end, and throw it away
+		return inbound.Malformed("there is a body; this method takes none")
+	}
+	var err error
+	if c.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return inbound.Malformed("%v", errQuery)
+	}
+	r.Form = c.query
+	return nil
 }
 
 // astray answers what found no route.
 func (g *gateway) astray(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
-	err := exchange.Refuse(fault.CodeNotFound, fault.ReasonNotFound, "there is nothing at this path; /openapi.json says what there is")
+	if _, probing := r.Context().Value(probeKey{}).(*bool); probing {
+		return
+	}
+	err := exchange.Refuse(exchange.CodeNotFound, exchange.ReasonNotFound, "there is nothing at this path; /openapi.json says what there is")
 	if httpStatus == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", g.allowed(r))
+		w.Header().Set("Allow", g.allowed(w, r))
 		err = exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonMethodNotAllowed, "this path takes other methods; /openapi.json says which")
 	}
 	g.refuse(w, callerOf(r.Context()), err)
 }
 
 // allowed asks the routes which methods a path takes (RFC 9110 §15.5.6).
-func (g *gateway) allowed(r *http.Request) string {
-	if r.URL.Path == pathExchange || r.URL.Path == pathBatch {
-		return http.MethodPost
+func (g *gateway) allowed(w http.ResponseWriter, r *http.Request) string {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		found := false
+		probe := r.Clone(context.WithValue(r.Context(), probeKey{}, &found))
+		probe.Method = method
+		if g.mux.ServeHTTP(w, probe); found {
+			methods = append(methods, method)
+		}
 	}
-	return "GET, POST"
+	return strings.Join(methods, ", ")
 }
+
+// probeKey marks a request that only asks whether it finds a route, and is answered by what it carries.
+type probeKey struct{}
 
 // fail answers what a service, or the way to it, returned.
 func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
@@ -151,6 +189,9 @@ func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marsh
 	case c.fault != nil:
 		g.refuse(w, c, c.fault)
 	case errors.As(err, &failed):
+		if c.challenge != "" {
+			w.Header().Set("WWW-Authenticate", c.challenge)
+		}
 		fault.Write(w, failed)
 	case ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled:
 		g.refuse(w, c, exchange.AsError(context.DeadlineExceeded))

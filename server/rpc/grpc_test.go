@@ -30,15 +30,20 @@ func (raw) Marshal(v any) ([]byte, error)   { return v.([]byte), nil }
 func (raw) Unmarshal(_ []byte, _ any) error { return nil }
 func (raw) Name() string                    { return "proto" }
 
+// infoOf is the ErrorInfo of a status.
+func infoOf(s *status.Status) *errdetails.ErrorInfo {
+	for _, d := range s.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info
+		}
+	}
+	return nil
+}
+
 func wantError(t *testing.T, err error, code codes.Code, reason exchange.Reason) {
 	t.Helper()
 	s := status.Convert(err)
-	info := &errdetails.ErrorInfo{}
-	for _, d := range s.Details() {
-		if i, ok := d.(*errdetails.ErrorInfo); ok {
-			info = i
-		}
-	}
+	info := infoOf(s)
 	if s.Code() != code || info.GetReason() != string(reason) || info.GetMetadata()["decision_id"] == "" {
 		t.Errorf("%v %v, want %v %s", s, info, code, reason)
 	}

@@ -32,14 +32,15 @@ func newStrictJSON() *strictJSON {
 type jsonBody struct {
 	io.Reader
 	text   string
+	parts  int // at most
 	caller *caller
 }
 
 // Close implements io.Closer.
 func (*jsonBody) Close() error { return nil }
 
-func newJSONBody(text string, c *caller) *jsonBody {
-	return &jsonBody{Reader: strings.NewReader(text), text: text, caller: c}
+func newJSONBody(text string, parts int, c *caller) *jsonBody {
+	return &jsonBody{Reader: strings.NewReader(text), text: text, parts: parts, caller: c}
 }
 
 // NewDecoder implements runtime.Marshaler.
@@ -50,7 +51,7 @@ func (*strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 		if !fits || !isMessage {
 			return errors.New("not a request of the gateway's own")
 		}
-		if err := decodeJSON(body.text, message); err != nil {
+		if err := decodeJSON(body.text, message, body.parts); err != nil {
 			body.caller.fault = err
 			return err
 		}
@@ -58,12 +59,12 @@ func (*strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 	})
 }
 
-// decodeJSON reads exactly one JSON object with the names of the message's fields, exactly as they are in the .proto. It
-// never quotes what it read: tokens are put in wrong places.
-func decodeJSON(text string, into proto.Message) *exchange.Error {
-	dec := json.NewDecoder(strings.NewReader(text))
-	if err := checkNames(dec, into.ProtoReflect().Descriptor(), 0); err != nil {
-		return inbound.Malformed("the body, at byte %d, %v", dec.InputOffset(), err)
+// decodeJSON reads exactly one JSON object with the names of the message's fields, exactly as they are in the .proto, and
+// of at most as many values as parts. It never quotes what it read: tokens are put in wrong places.
+func decodeJSON(text string, into proto.Message, parts int) *exchange.Error {
+	w := jsonWalk{dec: json.NewDecoder(strings.NewReader(text)), parts: parts}
+	if err := w.value(jsonPlace{message: into.ProtoReflect().Descriptor()}, 0); err != nil {
+		return inbound.Malformed("the body, at byte %d, %v", w.dec.InputOffset(), err)
 	}
 	if err := protojson.Unmarshal([]byte(text), into); err != nil {
 		return inbound.Malformed("the body is not one JSON object with a %s: a member is of the wrong type or repeated, or something stands behind it", into.ProtoReflect().Descriptor().Name())
@@ -74,63 +75,91 @@ func decodeJSON(text string, into proto.Message) *exchange.Error {
 var (
 	errNotJSON = errors.New("is not well-formed JSON")
 	errUnknown = errors.New("has a member that is not known here; names are snake_case, letter for letter")
-	errDeep    = errors.New("nests too deep")
+	errQuoted  = errors.New("has a number in quotes; leave them out")
 )
 
-// checkNames walks one value. protojson would also take a field's other name, in camelCase; then the same request could
-// be read in two ways by those who look at it. within is the value's message, nil where names are free.
-func checkNames(dec *json.Decoder, within protoreflect.MessageDescriptor, depth int) error {
+// jsonWalk walks a text before anything is made of it. protojson would also take a field's other name, in camelCase, and
+// a number in quotes; then the same request could be read in two ways by those who look at it.
+type jsonWalk struct {
+	dec   *json.Decoder
+	parts int // that are still free
+}
+
+// jsonPlace is what may stand somewhere: a message, a number, or with neither whatever protojson takes.
+type jsonPlace struct {
+	message protoreflect.MessageDescriptor
+	number  bool
+}
+
+func (w *jsonWalk) value(at jsonPlace, depth int) error {
 	if depth > maxDepth {
 		return errDeep
 	}
-	token, err := dec.Token()
+	if w.parts--; w.parts < 0 {
+		return errParts
+	}
+	token, err := w.dec.Token()
 	if err != nil {
 		return errNotJSON
 	}
 	switch token {
 	case json.Delim('['):
-		for dec.More() {
-			if err := checkNames(dec, within, depth+1); err != nil {
+		for n := 0; w.dec.More(); n++ {
+			if n == maxRequests {
+				return errParts
+			}
+			if err := w.value(at, depth+1); err != nil {
 				return err
 			}
 		}
 	case json.Delim('{'):
-		for dec.More() {
-			of, err := checkName(dec, within)
+		for w.dec.More() {
+			member, err := w.name(at.message)
 			if err != nil {
 				return err
 			}
-			if err := checkNames(dec, of, depth+1); err != nil {
+			if err := w.value(member, depth+1); err != nil {
 				return err
 			}
 		}
 	default:
+		if _, isText := token.(string); isText && at.number {
+			return errQuoted
+		}
 		return nil
 	}
-	if _, err := dec.Token(); err != nil {
+	if _, err := w.dec.Token(); err != nil {
 		return errNotJSON
 	}
 	return nil
 }
 
-// checkName reads a member's name and returns the message that its value is, nil if it is none of ours.
-func checkName(dec *json.Decoder, within protoreflect.MessageDescriptor) (protoreflect.MessageDescriptor, error) {
-	token, err := dec.Token()
+// name reads a member's name and returns what may stand behind it.
+func (w *jsonWalk) name(within protoreflect.MessageDescriptor) (at jsonPlace, err error) {
+	token, err := w.dec.Token()
 	name, isName := token.(string)
 	if err != nil || !isName {
-		return nil, errNotJSON
+		return at, errNotJSON
 	}
 	if within == nil {
-		return nil, nil
+		return at, nil
 	}
 	field := within.Fields().ByName(protoreflect.Name(name))
 	switch {
 	case field == nil:
-		return nil, errUnknown
-	case field.Message() == nil || field.IsMap() || isWellKnown(field.Message()):
-		return nil, nil
+		return at, errUnknown
+	case field.Message() != nil && !field.IsMap() && !isWellKnown(field.Message()):
+		at.message = field.Message()
+	case field.Message() == nil:
+		k := field.Kind()
+		at.number = k != protoreflect.StringKind && k != protoreflect.BytesKind && k != protoreflect.EnumKind
 	}
-	return field.Message(), nil
+	return at, nil
+}
+
+// isWellKnown tells messages of google.protobuf, which have a form of their own.
+func isWellKnown(m protoreflect.MessageDescriptor) bool {
+	return strings.HasPrefix(string(m.FullName()), "google.protobuf.")
 }
 
 // strictQuery reads the query string of a route that takes its message from there: each name must be that of a field, by
@@ -153,5 +182,6 @@ func (q *strictQuery) Parse(message proto.Message, values url.Values, filter *ut
 	if err := q.DefaultQueryParser.Parse(message, values, filter); err != nil {
 		return errQuery // its own error quotes the value
 	}
+	clear(values) // they are read
 	return nil
 }

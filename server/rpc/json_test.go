@@ -71,6 +71,25 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// A path that is asked by another method says which it takes.
+func TestAllow(t *testing.T) {
+	_, _, b := newHouse(t)
+	paths := map[string]string{
+		"/v1/exchange": "POST", "/v1/exchange:batch": "POST", "/v1/mappings": "GET", "/v1/mappings/x": "GET", "/v1/mappings:explain": "POST",
+		"/v1/principals": "GET", "/v1/principals/x": "GET", "/v1/policy/versions": "GET", "/v1/policy/versions/x": "GET",
+	}
+	for path, want := range paths {
+		r := b.post(t, path, "")
+		r.Method = http.MethodPut
+		if answer, body := do(t, r); answer.StatusCode != http.StatusMethodNotAllowed || answer.Header.Get("Allow") != want || strings.Count(body, "decision_id") != 1 {
+			t.Errorf("%s: %d, Allow %q, want %q: %s", path, answer.StatusCode, answer.Header.Get("Allow"), want, body)
+		}
+	}
+	if len(b.exchanger.failures) != len(paths) {
+		t.Errorf("%d failures", len(b.exchanger.failures))
+	}
+}
+
 // What is not exactly a request is refused in the body of all entrances, and never quoted.
 func TestStrictJSON(t *testing.T) {
 	const secret = "top-secret-token"
@@ -96,6 +115,7 @@ func TestStrictJSON(t *testing.T) {
 		{"wrong type", `{"subject_token":["` + secret + `"]}`, nil, 400},
 		{"a number for a text", `{"subject_token":1}`, nil, 400},
 		{"a text for a list", `{"audience":"` + secret + `"}`, nil, 400},
+		{"a number in quotes", `{"requested_lifetime_seconds":"60"}`, nil, 400},
 		{"no integer", `{"requested_lifetime_seconds":1.5}`, nil, 400},
 		{"too large an integer", `{"requested_lifetime_seconds":2147483648}`, nil, 400},
 		{"trailing bytes", good + `x`, nil, 400},

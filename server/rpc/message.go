@@ -12,6 +12,9 @@ import (
 	"github.com/lakegate/sts/server/fault"
 )
 
+// tokenType is what every token of ours is used as (RFC 6750).
+const tokenType = "Bearer"
+
 // paramsOf are the parameters of a request as the core's parser reads them, whatever the entrance.
 func paramsOf(r *stsv1.ExchangeRequest) exchange.Params {
 	p := exchange.Params{
@@ -49,7 +52,7 @@ func responseOf(a *exchange.Answer) *stsv1.ExchangeResponse {
 	return &stsv1.ExchangeResponse{
 		AccessToken:          a.AccessToken.Reveal(),
 		IssuedTokenType:      string(a.IssuedTokenType),
-		TokenType:            "Bearer", // RFC 6750
+		TokenType:            tokenType,
 		ExpiresIn:            a.ExpiresIn,
 		Scope:                strings.Join(a.Scopes, " "),
 		AuthorizationDetails: detailsList(a.Details),

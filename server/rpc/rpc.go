@@ -13,6 +13,7 @@ import (
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
+	"github.com/lakegate/sts/server/inbound"
 )
 
 // The names of these doors in records and metrics.
@@ -28,6 +29,12 @@ type Exchanger interface {
 	RefuseUnknown(f exchange.Failure) *exchange.Error
 }
 
+// Inquirer answers for the tokens that were handed out. Its errors name their record.
+type Inquirer interface {
+	Introspect(ctx context.Context, q *exchange.Inquiry) (exchange.Introspection, error)
+	Revoke(ctx context.Context, q *exchange.Inquiry) error
+}
+
 // Authenticator proves clients. Its error is an *exchange.Error.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c clients.Credentials) (*exchange.Client, error)
@@ -38,29 +45,42 @@ type Observer interface {
 	Observe(err *exchange.Error, took time.Duration)
 }
 
-// Service is a service of the API beside TokenService, which this package serves itself. Its handlers return errors of
-// the core, and never put them in gRPC's words.
+// Service is a service of the API beside TokenService, which this package serves itself. Its callers are bearers of a
+// role. Its handlers return errors of the core, and never put them in gRPC's words.
 type Service struct {
 	// Register adds the service.
 	Register func(grpc.ServiceRegistrar)
+	// Roles are what its methods take, by their names. A method that isn't there is refused to everybody.
+	Roles map[string]string
+	// Object is what an answer is about, for the record of its use: a name or an id that exists, "" for nothing. nil says
+	// nothing of any.
+	Object func(answer any) string
 	// Route adds its REST routes, which call it by that connection; nil for a service without any.
 	Route func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error
 }
 
 // Config is what an API is made of.
 type Config struct {
-	// Exchanger and Clients are those of TokenService. Needed.
+	// Exchanger, Inquirer and Clients are those of TokenService. Needed.
 	Exchanger Exchanger
+	Inquirer  Inquirer
 	Clients   Authenticator
 	// Proxies are those whose forwarded client certificates are believed.
 	Proxies clients.Proxies
 	// GRPC and JSON count what each entrance answered. Needed.
 	GRPC, JSON Observer
+	// Introspections and Revocations count those of gRPC; they have no other entrance here. Needed.
+	Introspections, Revocations Observer
 	// Watch begins the watch over one gRPC call, with its traceparent metadata, and returns what ends it; nil for none.
 	// JSON requests are watched as the HTTP requests that they are.
 	Watch func(ctx context.Context, method string, traceparent []string) (context.Context, func(codes.Code))
-	// Services are served beside TokenService.
+	// Services are served beside TokenService, to Bearers, which is needed where there are any.
 	Services []Service
+	Bearers  BearerConfig
+	// Bodies bounds the messages of all entrances together; nil bounds those of this one.
+	Bodies *inbound.Bodies
+	// CallTime is how long a call may take; 0 means 25 s.
+	CallTime time.Duration
 	// Now and Log are needed.
 	Now func() time.Time
 	Log *slog.Logger
@@ -69,7 +89,9 @@ type Config struct {
 // API is the services, ready to be served over gRPC and JSON.
 type API struct {
 	guard    *guard
+	tokens   Service
 	services []Service
+	bearers  BearerConfig
 }
 
 // New makes an API.
@@ -78,22 +100,35 @@ func New(c Config) (*API, error) {
 		name    string
 		missing bool
 	}{
-		{"Exchanger", c.Exchanger == nil}, {"Clients", c.Clients == nil}, {"GRPC", c.GRPC == nil}, {"JSON", c.JSON == nil},
+		{"Exchanger", c.Exchanger == nil}, {"Inquirer", c.Inquirer == nil}, {"Clients", c.Clients == nil}, {"GRPC", c.GRPC == nil}, {"JSON", c.JSON == nil},
+		{"Introspections", c.Introspections == nil}, {"Revocations", c.Revocations == nil},
 		{"Now", c.Now == nil}, {"Log", c.Log == nil},
 	} {
 		if need.missing {
 			return nil, fmt.Errorf("rpc.Config.%s is missing", need.name)
 		}
 	}
+	if missing := c.Bearers.missing(); missing != "" && len(c.Services) > 0 {
+		return nil, fmt.Errorf("%s is missing", missing)
+	}
 	if c.Watch == nil {
 		c.Watch = func(ctx context.Context, _ string, _ []string) (context.Context, func(codes.Code)) {
 			return ctx, func(codes.Code) {}
 		}
 	}
+	if c.CallTime == 0 {
+		c.CallTime = callTime
+	}
+	if c.Bodies == nil {
+		c.Bodies = inbound.NewBodies()
+	}
 	refusals := &refusals{
 		exchanger: c.Exchanger, observers: map[string]Observer{EntranceGRPC: c.GRPC, EntranceJSON: c.JSON}, now: c.Now,
 	}
-	tokens := &tokens{exchanger: c.Exchanger, clients: c.Clients, refusals: refusals, log: c.Log}
+	tokens := &tokens{
+		exchanger: c.Exchanger, inquirer: c.Inquirer, clients: c.Clients, refusals: refusals, log: c.Log,
+		introspections: c.Introspections, revocations: c.Revocations,
+	}
 	own := Service{
 		Register: func(r grpc.ServiceRegistrar) { stsv1.RegisterTokenServiceServer(r, tokens) },
 		Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
@@ -101,15 +136,20 @@ func New(c Config) (*API, error) {
 		},
 	}
 	return &API{
-		guard:    &guard{refusals: refusals, proxies: c.Proxies, watch: c.Watch, log: c.Log},
-		services: append([]Service{own}, c.Services...),
+		guard: &guard{
+			refusals: refusals, proxies: c.Proxies, bodies: c.Bodies, callTime: c.CallTime, watch: c.Watch, log: c.Log,
+		},
+		tokens: own, services: c.Services, bearers: c.Bearers,
 	}, nil
 }
 
 // register adds all services, under guard, to a gRPC server or an in-process channel.
 func (a *API) register(to grpc.ServiceRegistrar) {
-	for _, s := range a.services {
-		s.Register(guarded{a.guard, to})
+	to = guarded{a.guard, to}
+	a.tokens.Register(to)
+	for i := range a.services {
+		s := &a.services[i]
+		s.Register(&bearers{BearerConfig: a.bearers, service: s, to: to, refusals: a.guard.refusals, log: a.guard.log})
 	}
 }
 

@@ -3,34 +3,41 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"maps"
 	"net"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/tap"
 
-	stsv1 "github.com/lakegate/sts/api/sts/v1"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/fault"
 )
 
 // The bounds of what comes in, the same as over HTTP where there is such a thing.
 const (
-	maxHeader      = 64 << 10
-	maxStreams     = 100 // of one connection
-	handshakeTime  = 10 * time.Second
-	idleTime       = 120 * time.Second
-	aliveTime      = time.Minute // how long a connection may be silent before it is asked whether it lives
-	aliveAnswer    = 20 * time.Second
-	leastPing      = 10 * time.Second // more frequent pings of a client close its connection
-	flowWindow     = 64 << 10         // what a stream may send ahead of being read
-	overloadedWait = time.Second
+	maxHeader     = 64 << 10
+	maxStreams    = 100 // of one connection
+	handshakeTime = 10 * time.Second
+	idleTime      = 120 * time.Second
+	aliveTime     = time.Minute // how long a connection may be silent before it is asked whether it lives
+	aliveAnswer   = 20 * time.Second
+	leastPing     = 10 * time.Second // more frequent pings of a client close its connection
+	flowWindow    = 64 << 10         // what a stream may send ahead of being read
+	// leaveTime is how long calls that are cut off have to end.
+	leaveTime = 500 * time.Millisecond
+	// maxOther bounds messages that gRPC reads itself: of its own services, and of streams.
+	maxOther = 16 << 10
+	// readBuffer is what every connection has; gRPC would take 32 KiB.
+	readBuffer = 16 << 10
 )
 
 // ServerConfig is what a Server is made of.
@@ -39,7 +46,7 @@ type ServerConfig struct {
 	TLS *tls.Config
 	// Reflection lets clients ask for the description of the services.
 	Reflection bool
-	// Calls is how many may be under way at once.
+	// Calls is how many may be under way at once. Streams, which may last, are counted for themselves, up to an eighth of it.
 	Calls int64
 }
 
@@ -49,8 +56,10 @@ type Server struct {
 	health *health.Server
 	guard  *guard
 
-	under atomic.Int64
-	most  int64
+	calls, streams turnstile
+	services       []string // of the API
+	// lasting are the methods that are streams.
+	lasting map[string]bool
 	// stopping ends the streams that would go on for ever.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -58,20 +67,21 @@ type Server struct {
 
 // Server makes a gRPC server.
 func (a *API) Server(c ServerConfig) *Server {
-	s := &Server{guard: a.guard, most: c.Calls, health: health.NewServer()}
+	s := &Server{guard: a.guard, health: health.NewServer(), lasting: map[string]bool{}}
+	s.calls.most, s.streams.most = c.Calls, max(1, c.Calls/8)
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(maxBatch), // the guard knows what each method may have of it
-		grpc.ForceServerCodecV2(newEnvelopeCodec()),
+		grpc.MaxRecvMsgSize(maxOther),
+		grpc.ForceServerCodecV2(encoding.GetCodecV2(proto.Name)), // whatever a caller names
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.InitialWindowSize(flowWindow),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.SharedWriteBuffer(true),
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTime, Time: aliveTime, Timeout: aliveAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
-		grpc.InTapHandle(s.enter),
-		grpc.StreamInterceptor(s.endingStream),
+		grpc.InTapHandle(s.limitTime),
 		grpc.UnknownServiceHandler(s.unknown),
 		grpc.WaitForHandlers(true), // they need what is taken down after us
 	}
@@ -79,37 +89,38 @@ func (a *API) Server(c ServerConfig) *Server {
 		options = append(options, grpc.Creds(credentials.NewTLS(c.TLS)))
 	}
 	s.grpc = grpc.NewServer(options...)
-	a.register(s.grpc)
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	counted := counted{s.grpc, s}
+	a.register(counted)
+	s.services = slices.Collect(maps.Keys(s.grpc.GetServiceInfo()))
+	healthv1.RegisterHealthServer(counted, s.health)
 	if c.Reflection {
-		reflection.Register(s.grpc)
+		reflection.Register(counted)
 	}
+	for name, service := range s.grpc.GetServiceInfo() {
+		for _, m := range service.Methods {
+			if m.IsClientStream || m.IsServerStream {
+				s.lasting["/"+name+"/"+m.Name] = true
+			}
+		}
+	}
+	s.Report(false)
 	return s
 }
 
-// enter lets a call in before its message is read, or refuses it.
-func (s *Server) enter(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	if s.under.Add(1) > s.most {
-		s.under.Add(-1)
-		err := exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonOverloaded, "too many calls are under way; ask again shortly").After(overloadedWait)
-		return ctx, fault.RPC(s.guard.refusals.reject(s.guard.grpcCaller(ctx), err))
+// limitTime gives a call its time before its message is read: a context that is made later would not end the reading.
+func (s *Server) limitTime(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if s.lasting[info.FullMethodName] {
+		return ctx, nil
 	}
-	context.AfterFunc(ctx, func() { s.under.Add(-1) })
+	ctx, cancel := context.WithTimeout(ctx, s.guard.callTime)
+	_ = cancel // gRPC ends the context around it with the call
 	return ctx, nil
 }
 
 // unknown refuses what is no method of ours.
 func (s *Server) unknown(_ any, stream grpc.ServerStream) error {
-	err := exchange.Refuse(fault.CodeUnknownMethod, fault.ReasonNotFound, "there is no such method; this service may be older than its caller")
-	return fault.RPC(s.guard.refusals.reject(s.guard.grpcCaller(stream.Context()), err))
-}
-
-// endingStream ends a stream when the server stops: whoever watches our health would hold it up.
-func (s *Server) endingStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
-	return next(srv, contextStream{stream, ctx})
+	return s.refuse(stream.Context(), exchange.Refuse(fault.CodeUnknownMethod, exchange.ReasonNotFound,
+		"there is no such method; this service may be older than its caller"))
 }
 
 // Report says whether the service is ready, to those who ask grpc.health.v1.
@@ -119,13 +130,16 @@ func (s *Server) Report(ready bool) {
 		status = healthv1.HealthCheckResponse_SERVING
 	}
 	s.health.SetServingStatus("", status)
-	s.health.SetServingStatus(stsv1.TokenService_ServiceDesc.ServiceName, status)
+	for _, name := range s.services {
+		s.health.SetServingStatus(name, status)
+	}
 }
 
 // Serve works until Stop, or until the listener breaks.
 func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 
-// Stop takes no new calls, and lets those under way end until ctx does. It reports whether they all did.
+// Stop takes no new calls, and lets those under way end until ctx does. It reports whether they all did; those that go on
+// when they are told to end are left behind.
 func (s *Server) Stop(ctx context.Context) (whole bool) {
 	s.health.Shutdown()
 	s.stop()
@@ -138,8 +152,11 @@ func (s *Server) Stop(ctx context.Context) (whole bool) {
 	case <-ended:
 		return true
 	case <-ctx.Done():
-		s.grpc.Stop()
-		<-ended
-		return false
 	}
+	go s.grpc.Stop()
+	select {
+	case <-ended:
+	case <-time.After(leaveTime):
+	}
+	return false
 }

@@ -16,9 +16,12 @@ import (
 type tokens struct {
 	stsv1.UnimplementedTokenServiceServer
 	exchanger Exchanger
+	inquirer  Inquirer
 	clients   Authenticator
 	refusals  *refusals
 	log       *slog.Logger
+
+	introspections, revocations Observer
 }
 
 // Exchange implements stsv1.TokenServiceServer.

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/lakegate/sts/exchange"
 )
@@ -39,12 +39,15 @@ func (c *Clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// OpenLedger opens two handles on one empty ledger, as two processes would, and closes them when the test ends.
-type OpenLedger func(t *testing.T, now func() time.Time) (one, other exchange.Ledger)
+// OpenLedger opens two handles on one empty ledger, as two processes would. Whoever passes it closes them in the end.
+type OpenLedger func(now func() time.Time) (one, other exchange.Ledger)
 
-// Ledger is the suite of exchange.Ledger.
+// Ledger is the suite of exchange.Ledger. Its tests share one ledger, each with keys of its own, on a clock that is only
+// moved on: a database for each would take longer than all of them.
 func Ledger(t *testing.T, open OpenLedger) {
-	for _, test := range []struct {
+	clock := NewClock()
+	one, other := open(clock.Now)
+	for i, test := range []struct {
 		name string
 		run  func(t *testing.T, l *ledgers)
 	}{
@@ -60,8 +63,12 @@ func Ledger(t *testing.T, open OpenLedger) {
 			}
 		}},
 		{"values are bytes", func(t *testing.T, l *ledgers) {
-			for i, value := range []string{"", "\x00\xff\n'\"", string(make([]byte, 1<<20))} {
-				key := fmt.Sprint("key'", i)
+			large := make([]byte, 1<<20)
+			for i := range large {
+				large[i] = byte(i>>8 ^ i)
+			}
+			for i, value := range []string{"", "\x00\xff\n'\"", string(large)} {
+				key := fmt.Sprint("key", i)
 				l.put(t, key, value, 0, time.Time{})
 				l.want(t, l.other, key, value)
 			}
@@ -70,11 +77,27 @@ func Ledger(t *testing.T, open OpenLedger) {
 			}
 			l.want(t, l.other, "nil", "")
 		}},
-		{"keys are told apart by case and length", func(t *testing.T, l *ledgers) {
-			l.put(t, "key", "1", 0, time.Time{})
-			l.put(t, "Key", "2", 0, time.Time{})
-			l.put(t, "key ", "3", 0, time.Time{})
-			l.want(t, l.one, "key", "1")
+		{"keys are text, told apart by each byte", func(t *testing.T, l *ledgers) {
+			keys := []string{
+				"key", "Key", "key ", " key", "key\n", "k", "k%", "k_", `k\`, "k'", `k"`, "k;--", "'); DROP TABLE ledger; --", "$1", "?",
+				"é", "e\u0301", "ключ", "\u202e", "\U0010ffff", strings.Repeat("k", maxKey-len(l.prefix)),
+			}
+			for i, key := range keys {
+				l.put(t, key, fmt.Sprint(i), 0, time.Time{})
+			}
+			for i, key := range keys {
+				l.want(t, l.other, key, fmt.Sprint(i))
+			}
+		}},
+		{"what is no key is an error, and neither a conflict nor an outage", func(t *testing.T, l *ledgers) {
+			for _, key := range []string{"", "\x00", "a\x00", "\xff", "\xed\xa0\x80", strings.Repeat("k", maxKey+1)} {
+				_, _, getErr := one.Get(t.Context(), key)
+				for what, err := range map[string]error{"Get": getErr, "Put": one.Put(t.Context(), key, nil, 0, time.Time{})} {
+					if err == nil || errors.Is(err, exchange.ErrConflict) || exchange.AsError(err).Code != exchange.CodeInternal {
+						t.Errorf("%s(%.10q): %v", what, key, err)
+					}
+				}
+			}
 		}},
 		{"version 0 puts only what is new", func(t *testing.T, l *ledgers) {
 			l.put(t, "key", "first", 0, time.Time{})
@@ -88,7 +111,9 @@ func Ledger(t *testing.T, open OpenLedger) {
 				t.Errorf("version %d follows %d", second, first)
 			}
 			l.wantConflict(t, l.other, "key", first)
-			l.wantConflict(t, l.other, "key", second+1)
+			for _, never := range []uint64{second + 1, math.MaxInt64, math.MaxInt64 + 1, math.MaxUint64} {
+				l.wantConflict(t, l.other, "key", never)
+			}
 			l.want(t, l.one, "key", "second")
 		}},
 		{"a key that isn't there has no version but 0", func(t *testing.T, l *ledgers) {
@@ -101,6 +126,21 @@ func Ledger(t *testing.T, open OpenLedger) {
 			l.want(t, l.other, "key", "value")
 			l.clock.Add(time.Millisecond)
 			l.wantNone(t, l.other, "key")
+		}},
+		{"an end is never early, and within a millisecond", func(t *testing.T, l *ledgers) {
+			l.put(t, "key", "value", 0, l.clock.Now().Add(time.Nanosecond))
+			l.want(t, l.other, "key", "value")
+			l.clock.Add(time.Millisecond)
+			l.wantNone(t, l.other, "key")
+		}},
+		{"an end that has come drops it", func(t *testing.T, l *ledgers) {
+			v := l.put(t, "key", "value", 0, time.Time{})
+			if err := l.one.Put(t.Context(), "key", nil, v, l.clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+			l.wantNone(t, l.other, "key")
+			l.wantConflict(t, l.other, "key", v)
+			l.put(t, "key", "anew", 0, time.Time{})
 		}},
 		{"what is over can be made anew, and its old version is never met again", func(t *testing.T, l *ledgers) {
 			old := l.put(t, "key", "old", 0, l.clock.Now().Add(time.Minute))
@@ -144,17 +184,35 @@ func Ledger(t *testing.T, open OpenLedger) {
 			}
 		}},
 	} {
+		prefix := fmt.Sprint(i, "/")
 		t.Run(test.name, func(t *testing.T) {
-			clock := NewClock()
-			one, other := open(t, clock.Now)
-			test.run(t, &ledgers{clock: clock, one: one, other: other})
+			test.run(t, &ledgers{clock: clock, prefix: prefix, one: within{one, prefix}, other: within{other, prefix}})
 		})
 	}
 }
 
+// maxKey is the longest key, in bytes.
+const maxKey = 512
+
+// ledgers are two handles on a test's own part of a ledger.
 type ledgers struct {
 	clock      *Clock
+	prefix     string
 	one, other exchange.Ledger
+}
+
+// within is a ledger's keys that begin alike.
+type within struct {
+	ledger exchange.Ledger
+	prefix string
+}
+
+func (w within) Get(ctx context.Context, key string) ([]byte, uint64, error) {
+	return w.ledger.Get(ctx, w.prefix+key)
+}
+
+func (w within) Put(ctx context.Context, key string, value []byte, version uint64, until time.Time) error {
+	return w.ledger.Put(ctx, w.prefix+key, value, version, until)
 }
 
 // put puts through the first handle and returns the version that was given.
@@ -172,8 +230,8 @@ func (l *ledgers) want(t *testing.T, h exchange.Ledger, key, value string) uint6
 	if err != nil || version == 0 {
 		t.Fatalf("Get(%q): version %d, error %v", key, version, err)
 	}
-	if diff := cmp.Diff(value, string(got)); diff != "" {
-		t.Fatalf("Get(%q) (-want +got):\n%s", key, diff)
+	if string(got) != value {
+		t.Fatalf("Get(%q) = %.80q (%d bytes), want %.80q (%d bytes)", key, got, len(got), value, len(value))
 	}
 	return version
 }

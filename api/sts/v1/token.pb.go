@@ -14,6 +14,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -584,11 +585,453 @@ func (x *ExchangeError) GetRetryAfterSeconds() int32 {
 	return 0
 }
 
+// IntrospectRequest is an introspection request (RFC 7662 §2.1).
+type IntrospectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token that is asked about. Required (RFC 7662 §2.1).
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// What token may be. It helps nobody here, and any value is taken (RFC 7662 §2.1).
+	TokenTypeHint string `protobuf:"bytes,2,opt,name=token_type_hint,json=tokenTypeHint,proto3" json:"token_type_hint,omitempty"`
+	// As in ExchangeRequest.
+	ClientAssertion string `protobuf:"bytes,3,opt,name=client_assertion,json=clientAssertion,proto3" json:"client_assertion,omitempty"`
+	// As in ExchangeRequest.
+	ClientAssertionType string `protobuf:"bytes,4,opt,name=client_assertion_type,json=clientAssertionType,proto3" json:"client_assertion_type,omitempty"`
+	// As in ExchangeRequest.
+	ClientId      string `protobuf:"bytes,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntrospectRequest) Reset() {
+	*x = IntrospectRequest{}
+	mi := &file_sts_v1_token_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntrospectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntrospectRequest) ProtoMessage() {}
+
+func (x *IntrospectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntrospectRequest.ProtoReflect.Descriptor instead.
+func (*IntrospectRequest) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *IntrospectRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *IntrospectRequest) GetTokenTypeHint() string {
+	if x != nil {
+		return x.TokenTypeHint
+	}
+	return ""
+}
+
+func (x *IntrospectRequest) GetClientAssertion() string {
+	if x != nil {
+		return x.ClientAssertion
+	}
+	return ""
+}
+
+func (x *IntrospectRequest) GetClientAssertionType() string {
+	if x != nil {
+		return x.ClientAssertionType
+	}
+	return ""
+}
+
+func (x *IntrospectRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// IntrospectResponse is an introspection response (RFC 7662 §2.2). iss and aud are left out: the token's own speak of
+// Databricks.
+type IntrospectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the token was issued to this client, hasn't expired, and wasn't revoked by it. Where it is false, nothing
+	// else is set (RFC 7662 §2.2).
+	Active bool `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
+	// The token's scopes, separated by spaces (RFC 7662 §2.2).
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The client that asks (RFC 7662 §2.2).
+	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// How to use the token: Bearer (RFC 7662 §2.2).
+	TokenType string `protobuf:"bytes,4,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`
+	// When Databricks stops accepting the token, in whole seconds (RFC 7662 §2.2). Where the token couldn't be bounded, that
+	// is later than the expires_in with which it was issued.
+	Exp *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=exp,proto3" json:"exp,omitempty"`
+	// When it was minted, in whole seconds, where that is known (RFC 7662 §2.2).
+	Iat *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=iat,proto3" json:"iat,omitempty"`
+	// Whose token it is, where it is one subject's alone (isolation: subject), as the identity provider names him
+	// (RFC 7662 §2.2, RFC 8693 §4.1).
+	Sub string `protobuf:"bytes,7,opt,name=sub,proto3" json:"sub,omitempty"`
+	// The same with its issuer, without which no name is unique (RFC 9493 §3.2.3).
+	SubId *SubjectIdentifier `protobuf:"bytes,8,opt,name=sub_id,json=subId,proto3" json:"sub_id,omitempty"`
+	// Who acts for the subject, where anybody does and sub is set (RFC 8693 §4.1).
+	Act           *Actor `protobuf:"bytes,9,opt,name=act,proto3" json:"act,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntrospectResponse) Reset() {
+	*x = IntrospectResponse{}
+	mi := &file_sts_v1_token_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntrospectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntrospectResponse) ProtoMessage() {}
+
+func (x *IntrospectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntrospectResponse.ProtoReflect.Descriptor instead.
+func (*IntrospectResponse) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *IntrospectResponse) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *IntrospectResponse) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *IntrospectResponse) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *IntrospectResponse) GetTokenType() string {
+	if x != nil {
+		return x.TokenType
+	}
+	return ""
+}
+
+func (x *IntrospectResponse) GetExp() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Exp
+	}
+	return nil
+}
+
+func (x *IntrospectResponse) GetIat() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Iat
+	}
+	return nil
+}
+
+func (x *IntrospectResponse) GetSub() string {
+	if x != nil {
+		return x.Sub
+	}
+	return ""
+}
+
+func (x *IntrospectResponse) GetSubId() *SubjectIdentifier {
+	if x != nil {
+		return x.SubId
+	}
+	return nil
+}
+
+func (x *IntrospectResponse) GetAct() *Actor {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
+// SubjectIdentifier is a subject identifier in the format "iss_sub" (RFC 9493 §3.2.3).
+type SubjectIdentifier struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Always iss_sub.
+	Format string `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	// The identity provider's issuer.
+	Iss string `protobuf:"bytes,2,opt,name=iss,proto3" json:"iss,omitempty"`
+	// The subject's name there.
+	Sub           string `protobuf:"bytes,3,opt,name=sub,proto3" json:"sub,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubjectIdentifier) Reset() {
+	*x = SubjectIdentifier{}
+	mi := &file_sts_v1_token_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubjectIdentifier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubjectIdentifier) ProtoMessage() {}
+
+func (x *SubjectIdentifier) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubjectIdentifier.ProtoReflect.Descriptor instead.
+func (*SubjectIdentifier) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SubjectIdentifier) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *SubjectIdentifier) GetIss() string {
+	if x != nil {
+		return x.Iss
+	}
+	return ""
+}
+
+func (x *SubjectIdentifier) GetSub() string {
+	if x != nil {
+		return x.Sub
+	}
+	return ""
+}
+
+// Actor is who acts for a subject (RFC 8693 §4.1).
+type Actor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The identity provider's issuer.
+	Iss string `protobuf:"bytes,1,opt,name=iss,proto3" json:"iss,omitempty"`
+	// The actor's name there.
+	Sub           string `protobuf:"bytes,2,opt,name=sub,proto3" json:"sub,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Actor) Reset() {
+	*x = Actor{}
+	mi := &file_sts_v1_token_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Actor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Actor) ProtoMessage() {}
+
+func (x *Actor) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Actor.ProtoReflect.Descriptor instead.
+func (*Actor) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Actor) GetIss() string {
+	if x != nil {
+		return x.Iss
+	}
+	return ""
+}
+
+func (x *Actor) GetSub() string {
+	if x != nil {
+		return x.Sub
+	}
+	return ""
+}
+
+// RevokeRequest is a revocation request (RFC 7009 §2.1).
+type RevokeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token that the client is done with. Required (RFC 7009 §2.1).
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// What token may be. It helps nobody here, and any value is taken (RFC 7009 §2.1).
+	TokenTypeHint string `protobuf:"bytes,2,opt,name=token_type_hint,json=tokenTypeHint,proto3" json:"token_type_hint,omitempty"`
+	// As in ExchangeRequest.
+	ClientAssertion string `protobuf:"bytes,3,opt,name=client_assertion,json=clientAssertion,proto3" json:"client_assertion,omitempty"`
+	// As in ExchangeRequest.
+	ClientAssertionType string `protobuf:"bytes,4,opt,name=client_assertion_type,json=clientAssertionType,proto3" json:"client_assertion_type,omitempty"`
+	// As in ExchangeRequest.
+	ClientId      string `protobuf:"bytes,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeRequest) Reset() {
+	*x = RevokeRequest{}
+	mi := &file_sts_v1_token_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeRequest) ProtoMessage() {}
+
+func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
+func (*RevokeRequest) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RevokeRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetTokenTypeHint() string {
+	if x != nil {
+		return x.TokenTypeHint
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetClientAssertion() string {
+	if x != nil {
+		return x.ClientAssertion
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetClientAssertionType() string {
+	if x != nil {
+		return x.ClientAssertionType
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// RevokeResponse has nothing to say: it is done (RFC 7009 §2.2).
+type RevokeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeResponse) Reset() {
+	*x = RevokeResponse{}
+	mi := &file_sts_v1_token_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeResponse) ProtoMessage() {}
+
+func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
+func (*RevokeResponse) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{11}
+}
+
 var File_sts_v1_token_proto protoreflect.FileDescriptor
 
 const file_sts_v1_token_proto_rawDesc = "" +
 	"\n" +
-	"\x12sts/v1/token.proto\x12\x06sts.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xed\x04\n" +
+	"\x12sts/v1/token.proto\x12\x06sts.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x04\n" +
 	"\x0fExchangeRequest\x12(\n" +
 	"\rsubject_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\fsubjectToken\x12,\n" +
 	"\x12subject_token_type\x18\x02 \x01(\tR\x10subjectTokenType\x12$\n" +
@@ -636,10 +1079,44 @@ const file_sts_v1_token_proto_rawDesc = "" +
 	"decisionId\x12\x1b\n" +
 	"\terror_uri\x18\x05 \x01(\tR\berrorUri\x123\n" +
 	"\x13retry_after_seconds\x18\x06 \x01(\x05H\x00R\x11retryAfterSeconds\x88\x01\x01B\x16\n" +
-	"\x14_retry_after_seconds2\x9b\x01\n" +
+	"\x14_retry_after_seconds\"\xd7\x01\n" +
+	"\x11IntrospectRequest\x12\x19\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\x12&\n" +
+	"\x0ftoken_type_hint\x18\x02 \x01(\tR\rtokenTypeHint\x12.\n" +
+	"\x10client_assertion\x18\x03 \x01(\tB\x03\x80\x01\x01R\x0fclientAssertion\x122\n" +
+	"\x15client_assertion_type\x18\x04 \x01(\tR\x13clientAssertionType\x12\x1b\n" +
+	"\tclient_id\x18\x05 \x01(\tR\bclientId\"\xbf\x02\n" +
+	"\x12IntrospectResponse\x12\x16\n" +
+	"\x06active\x18\x01 \x01(\bR\x06active\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x1b\n" +
+	"\tclient_id\x18\x03 \x01(\tR\bclientId\x12\x1d\n" +
+	"\n" +
+	"token_type\x18\x04 \x01(\tR\ttokenType\x12,\n" +
+	"\x03exp\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03exp\x12,\n" +
+	"\x03iat\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x03iat\x12\x10\n" +
+	"\x03sub\x18\a \x01(\tR\x03sub\x120\n" +
+	"\x06sub_id\x18\b \x01(\v2\x19.sts.v1.SubjectIdentifierR\x05subId\x12\x1f\n" +
+	"\x03act\x18\t \x01(\v2\r.sts.v1.ActorR\x03act\"O\n" +
+	"\x11SubjectIdentifier\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x12\x10\n" +
+	"\x03iss\x18\x02 \x01(\tR\x03iss\x12\x10\n" +
+	"\x03sub\x18\x03 \x01(\tR\x03sub\"+\n" +
+	"\x05Actor\x12\x10\n" +
+	"\x03iss\x18\x01 \x01(\tR\x03iss\x12\x10\n" +
+	"\x03sub\x18\x02 \x01(\tR\x03sub\"\xd3\x01\n" +
+	"\rRevokeRequest\x12\x19\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\x12&\n" +
+	"\x0ftoken_type_hint\x18\x02 \x01(\tR\rtokenTypeHint\x12.\n" +
+	"\x10client_assertion\x18\x03 \x01(\tB\x03\x80\x01\x01R\x0fclientAssertion\x122\n" +
+	"\x15client_assertion_type\x18\x04 \x01(\tR\x13clientAssertionType\x12\x1b\n" +
+	"\tclient_id\x18\x05 \x01(\tR\bclientId\"\x10\n" +
+	"\x0eRevokeResponse2\x99\x02\n" +
 	"\fTokenService\x12=\n" +
 	"\bExchange\x12\x17.sts.v1.ExchangeRequest\x1a\x18.sts.v1.ExchangeResponse\x12L\n" +
-	"\rBatchExchange\x12\x1c.sts.v1.BatchExchangeRequest\x1a\x1d.sts.v1.BatchExchangeResponseB*Z(github.com/lakegate/sts/api/sts/v1;stsv1b\x06proto3"
+	"\rBatchExchange\x12\x1c.sts.v1.BatchExchangeRequest\x1a\x1d.sts.v1.BatchExchangeResponse\x12C\n" +
+	"\n" +
+	"Introspect\x12\x19.sts.v1.IntrospectRequest\x1a\x1a.sts.v1.IntrospectResponse\x127\n" +
+	"\x06Revoke\x12\x15.sts.v1.RevokeRequest\x1a\x16.sts.v1.RevokeResponseB*Z(github.com/lakegate/sts/api/sts/v1;stsv1b\x06proto3"
 
 var (
 	file_sts_v1_token_proto_rawDescOnce sync.Once
@@ -653,7 +1130,7 @@ func file_sts_v1_token_proto_rawDescGZIP() []byte {
 	return file_sts_v1_token_proto_rawDescData
 }
 
-var file_sts_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_sts_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_sts_v1_token_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),       // 0: sts.v1.ExchangeRequest
 	(*ExchangeResponse)(nil),      // 1: sts.v1.ExchangeResponse
@@ -661,24 +1138,39 @@ var file_sts_v1_token_proto_goTypes = []any{
 	(*BatchExchangeResponse)(nil), // 3: sts.v1.BatchExchangeResponse
 	(*BatchExchangeResult)(nil),   // 4: sts.v1.BatchExchangeResult
 	(*ExchangeError)(nil),         // 5: sts.v1.ExchangeError
-	(*structpb.ListValue)(nil),    // 6: google.protobuf.ListValue
+	(*IntrospectRequest)(nil),     // 6: sts.v1.IntrospectRequest
+	(*IntrospectResponse)(nil),    // 7: sts.v1.IntrospectResponse
+	(*SubjectIdentifier)(nil),     // 8: sts.v1.SubjectIdentifier
+	(*Actor)(nil),                 // 9: sts.v1.Actor
+	(*RevokeRequest)(nil),         // 10: sts.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 11: sts.v1.RevokeResponse
+	(*structpb.ListValue)(nil),    // 12: google.protobuf.ListValue
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_sts_v1_token_proto_depIdxs = []int32{
-	6, // 0: sts.v1.ExchangeRequest.authorization_details:type_name -> google.protobuf.ListValue
-	6, // 1: sts.v1.ExchangeResponse.authorization_details:type_name -> google.protobuf.ListValue
-	0, // 2: sts.v1.BatchExchangeRequest.requests:type_name -> sts.v1.ExchangeRequest
-	4, // 3: sts.v1.BatchExchangeResponse.results:type_name -> sts.v1.BatchExchangeResult
-	1, // 4: sts.v1.BatchExchangeResult.response:type_name -> sts.v1.ExchangeResponse
-	5, // 5: sts.v1.BatchExchangeResult.error:type_name -> sts.v1.ExchangeError
-	0, // 6: sts.v1.TokenService.Exchange:input_type -> sts.v1.ExchangeRequest
-	2, // 7: sts.v1.TokenService.BatchExchange:input_type -> sts.v1.BatchExchangeRequest
-	1, // 8: sts.v1.TokenService.Exchange:output_type -> sts.v1.ExchangeResponse
-	3, // 9: sts.v1.TokenService.BatchExchange:output_type -> sts.v1.BatchExchangeResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	12, // 0: sts.v1.ExchangeRequest.authorization_details:type_name -> google.protobuf.ListValue
+	12, // 1: sts.v1.ExchangeResponse.authorization_details:type_name -> google.protobuf.ListValue
+	0,  // 2: sts.v1.BatchExchangeRequest.requests:type_name -> sts.v1.ExchangeRequest
+	4,  // 3: sts.v1.BatchExchangeResponse.results:type_name -> sts.v1.BatchExchangeResult
+	1,  // 4: sts.v1.BatchExchangeResult.response:type_name -> sts.v1.ExchangeResponse
+	5,  // 5: sts.v1.BatchExchangeResult.error:type_name -> sts.v1.ExchangeError
+	13, // 6: sts.v1.IntrospectResponse.exp:type_name -> google.protobuf.Timestamp
+	13, // 7: sts.v1.IntrospectResponse.iat:type_name -> google.protobuf.Timestamp
+	8,  // 8: sts.v1.IntrospectResponse.sub_id:type_name -> sts.v1.SubjectIdentifier
+	9,  // 9: sts.v1.IntrospectResponse.act:type_name -> sts.v1.Actor
+	0,  // 10: sts.v1.TokenService.Exchange:input_type -> sts.v1.ExchangeRequest
+	2,  // 11: sts.v1.TokenService.BatchExchange:input_type -> sts.v1.BatchExchangeRequest
+	6,  // 12: sts.v1.TokenService.Introspect:input_type -> sts.v1.IntrospectRequest
+	10, // 13: sts.v1.TokenService.Revoke:input_type -> sts.v1.RevokeRequest
+	1,  // 14: sts.v1.TokenService.Exchange:output_type -> sts.v1.ExchangeResponse
+	3,  // 15: sts.v1.TokenService.BatchExchange:output_type -> sts.v1.BatchExchangeResponse
+	7,  // 16: sts.v1.TokenService.Introspect:output_type -> sts.v1.IntrospectResponse
+	11, // 17: sts.v1.TokenService.Revoke:output_type -> sts.v1.RevokeResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sts_v1_token_proto_init() }
@@ -698,7 +1190,7 @@ func file_sts_v1_token_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sts_v1_token_proto_rawDesc), len(file_sts_v1_token_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,13 +25,16 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	TokenService_Exchange_FullMethodName      = "/sts.v1.TokenService/Exchange"
 	TokenService_BatchExchange_FullMethodName = "/sts.v1.TokenService/BatchExchange"
+	TokenService_Introspect_FullMethodName    = "/sts.v1.TokenService/Introspect"
+	TokenService_Revoke_FullMethodName        = "/sts.v1.TokenService/Revoke"
 )
 
 // TokenServiceClient is the client API for TokenService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TokenService exchanges an identity provider's token for a Databricks token (RFC 8693).
+// TokenService exchanges an identity provider's token for a Databricks token (RFC 8693), and answers for what it issued
+// (RFC 7662, RFC 7009).
 type TokenServiceClient interface {
 	// Exchange verifies the subject token, decides by policy, and answers a Databricks token of the principal that the
 	// subject may become, or the reason why not. The client authenticates by "authorization: Basic" metadata, by its
@@ -44,6 +47,14 @@ type TokenServiceClient interface {
 	// BatchExchange does up to 1,000 exchanges for one client, each as if it had been asked alone: each is limited,
 	// decided and recorded by itself. The call fails only where the client or the batch itself is refused.
 	BatchExchange(ctx context.Context, in *BatchExchangeRequest, opts ...grpc.CallOption) (*BatchExchangeResponse, error)
+	// Introspect tells a client about a Databricks token that it was issued (RFC 7662). The client authenticates as for
+	// Exchange, and needs no grant. It has no REST route beside POST /oauth2/introspect, which takes a form.
+	Introspect(ctx context.Context, in *IntrospectRequest, opts ...grpc.CallOption) (*IntrospectResponse, error)
+	// Revoke ends a client's own claim on a Databricks token that it was issued (RFC 7009): it is never issued that token
+	// again, and introspection says that it is inactive. Other clients keep theirs, and Databricks accepts the token until
+	// it expires. A token that isn't known here is no error; one that was issued to another client is PERMISSION_DENIED. It
+	// has no REST route beside POST /oauth2/revoke, which takes a form.
+	Revoke(ctx context.Context, in *RevokeRequest, opts ...grpc.CallOption) (*RevokeResponse, error)
 }
 
 type tokenServiceClient struct {
@@ -74,11 +85,32 @@ func (c *tokenServiceClient) BatchExchange(ctx context.Context, in *BatchExchang
 	return out, nil
 }
 
+func (c *tokenServiceClient) Introspect(ctx context.Context, in *IntrospectRequest, opts ...grpc.CallOption) (*IntrospectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IntrospectResponse)
+	err := c.cc.Invoke(ctx, TokenService_Introspect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *tokenServiceClient) Revoke(ctx context.Context, in *RevokeRequest, opts ...grpc.CallOption) (*RevokeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeResponse)
+	err := c.cc.Invoke(ctx, TokenService_Revoke_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TokenServiceServer is the server API for TokenService service.
 // All implementations must embed UnimplementedTokenServiceServer
 // for forward compatibility.
 //
-// TokenService exchanges an identity provider's token for a Databricks token (RFC 8693).
+// TokenService exchanges an identity provider's token for a Databricks token (RFC 8693), and answers for what it issued
+// (RFC 7662, RFC 7009).
 type TokenServiceServer interface {
 	// Exchange verifies the subject token, decides by policy, and answers a Databricks token of the principal that the
 	// subject may become, or the reason why not. The client authenticates by "authorization: Basic" metadata, by its
@@ -91,6 +123,14 @@ type TokenServiceServer interface {
 	// BatchExchange does up to 1,000 exchanges for one client, each as if it had been asked alone: each is limited,
 	// decided and recorded by itself. The call fails only where the client or the batch itself is refused.
 	BatchExchange(context.Context, *BatchExchangeRequest) (*BatchExchangeResponse, error)
+	// Introspect tells a client about a Databricks token that it was issued (RFC 7662). The client authenticates as for
+	// Exchange, and needs no grant. It has no REST route beside POST /oauth2/introspect, which takes a form.
+	Introspect(context.Context, *IntrospectRequest) (*IntrospectResponse, error)
+	// Revoke ends a client's own claim on a Databricks token that it was issued (RFC 7009): it is never issued that token
+	// again, and introspection says that it is inactive. Other clients keep theirs, and Databricks accepts the token until
+	// it expires. A token that isn't known here is no error; one that was issued to another client is PERMISSION_DENIED. It
+	// has no REST route beside POST /oauth2/revoke, which takes a form.
+	Revoke(context.Context, *RevokeRequest) (*RevokeResponse, error)
 	mustEmbedUnimplementedTokenServiceServer()
 }
 
@@ -106,6 +146,12 @@ func (UnimplementedTokenServiceServer) Exchange(context.Context, *ExchangeReques
 }
 func (UnimplementedTokenServiceServer) BatchExchange(context.Context, *BatchExchangeRequest) (*BatchExchangeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchExchange not implemented")
+}
+func (UnimplementedTokenServiceServer) Introspect(context.Context, *IntrospectRequest) (*IntrospectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Introspect not implemented")
+}
+func (UnimplementedTokenServiceServer) Revoke(context.Context, *RevokeRequest) (*RevokeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Revoke not implemented")
 }
 func (UnimplementedTokenServiceServer) mustEmbedUnimplementedTokenServiceServer() {}
 func (UnimplementedTokenServiceServer) testEmbeddedByValue()                      {}
@@ -164,6 +210,42 @@ func _TokenService_BatchExchange_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TokenService_Introspect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IntrospectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TokenServiceServer).Introspect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TokenService_Introspect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TokenServiceServer).Introspect(ctx, req.(*IntrospectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TokenService_Revoke_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TokenServiceServer).Revoke(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TokenService_Revoke_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TokenServiceServer).Revoke(ctx, req.(*RevokeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TokenService_ServiceDesc is the grpc.ServiceDesc for TokenService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -178,6 +260,14 @@ var TokenService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BatchExchange",
 			Handler:    _TokenService_BatchExchange_Handler,
+		},
+		{
+			MethodName: "Introspect",
+			Handler:    _TokenService_Introspect_Handler,
+		},
+		{
+			MethodName: "Revoke",
+			Handler:    _TokenService_Revoke_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,240 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/fault"
+	"github.com/lakegate/sts/server/inbound"
+)
+
+// BearerConfig says who may use the services beside TokenService: whoever presents an access token of an identity
+// provider (RFC 6750) whose subject has the role that the method takes. All of it is needed.
+type BearerConfig struct {
+	// Verifier verifies their tokens.
+	Verifier exchange.Verifier
+	// Holds reports whether policy, as it is now, lets a subject do what a role may.
+	Holds func(subject *exchange.Identity, role string, now time.Time) bool
+	// Limits are asked before a token is looked at, which is work.
+	Limits Limits
+	// Recorder keeps the record of each use, which is written before its answer.
+	Recorder exchange.Recorder
+	// Observe counts an answer; err is nil where it was what was asked for.
+	Observe func(action string, err *exchange.Error)
+	// Resource tells where the resource's metadata stand.
+	Resource Resource
+	Random   io.Reader
+}
+
+// Limits are what of exchange.Gate concerns bearers. They have no client; to count by, nobody stands in.
+type Limits interface {
+	Enter(c *exchange.Client, from exchange.Source) error
+	Penalize(c *exchange.Client, from exchange.Source)
+}
+
+func (c *BearerConfig) missing() string {
+	for _, need := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Verifier", c.Verifier == nil}, {"Holds", c.Holds == nil}, {"Limits", c.Limits == nil}, {"Recorder", c.Recorder == nil},
+		{"Observe", c.Observe == nil}, {"Resource", c.Resource == (Resource{})}, {"Random", c.Random == nil},
+	} {
+		if need.missing {
+			return "rpc.BearerConfig." + need.name
+		}
+	}
+	return ""
+}
+
+// bearers lets bearers in to one service. Nobody gets by it: a method that the service's Roles don't have is refused.
+type bearers struct {
+	BearerConfig
+	service  *Service
+	to       grpc.ServiceRegistrar
+	refusals *refusals
+	log      *slog.Logger
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (b *bearers) RegisterService(desc *grpc.ServiceDesc, implementation any) {
+	b.to.RegisterService(wrap(desc, b.unary, b.stream), implementation)
+}
+
+// unary asks who calls once the message is there: whether a request is in good order comes first, whichever way it came.
+func (b *bearers) unary(method string, next unaryHandler) unaryHandler {
+	return func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		return next(srv, ctx, decode, func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			var answer any
+			err := b.serve(ctx, method, func(use *exchange.Admin) (err error) {
+				if answer, err = handle(ctx, request); err == nil && b.service.Object != nil {
+					use.Object = b.service.Object(answer)
+				}
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			return answer, nil
+		})
+	}
+}
+
+// stream records a use when it begins, since its answers begin then.
+func (b *bearers) stream(method string, next grpc.StreamHandler) grpc.StreamHandler {
+	return func(srv any, s grpc.ServerStream) error {
+		if err := b.serve(s.Context(), method, func(*exchange.Admin) error { return nil }); err != nil {
+			return err
+		}
+		return next(srv, s)
+	}
+}
+
+// serve is the whole way of a use: who asks, may he, do it, record it. Its error names its record.
+func (b *bearers) serve(ctx context.Context, method string, do func(use *exchange.Admin) error) error {
+	c, action := callerOf(ctx), actionOf(method)
+	who, refused := b.authenticate(ctx, c)
+	if refused != nil {
+		return b.refuse(ctx, c, action, b.refusals.refuse(c, refused))
+	}
+	use := &exchange.Admin{
+		Action: action,
+		By:     &exchange.Caller{Entrance: c.entrance, Source: exchange.Source{Peer: c.peer}, Bearer: who},
+	}
+	now := b.refusals.now()
+	if role := b.service.Roles[method[strings.LastIndexByte(method, '/')+1:]]; role == "" || !b.Holds(who, role, now) {
+		use.Err = exchange.Refuse(exchange.CodeInsufficientScope, exchange.ReasonRoleMissing,
+			"the token is good, and its subject may not do this; the policy's access must give it the role %s", orNobodys(role))
+	} else {
+		use.Err = b.attempt(use, do)
+	}
+	return b.record(ctx, c, use, now)
+}
+
+func orNobodys(role string) string {
+	if role == "" {
+		return "that nobody has" // our own mistake, and nothing is lost by it
+	}
+	return role
+}
+
+// attempt does what was asked. A panic is a failure like any.
+func (b *bearers) attempt(use *exchange.Admin, do func(use *exchange.Admin) error) (err *exchange.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = exchange.AsError(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return exchange.AsError(do(use))
+}
+
+// authenticate proves whom the bearer token speaks of.
+func (b *bearers) authenticate(ctx context.Context, c *caller) (*exchange.Identity, *exchange.Error) {
+	if c.doubled {
+		return nil, inbound.Malformed("there is more than one authorization; send one")
+	}
+	token, ok := bearerToken(c.credentials.Authorization)
+	if !ok {
+		return nil, exchange.Refuse(exchange.CodeTokenMissing, exchange.ReasonAccessTokenInvalid,
+			"send an access token of an identity provider, as authorization: Bearer")
+	}
+	nobody, from := &exchange.Client{}, exchange.Source{Peer: c.peer}
+	if err := b.Limits.Enter(nobody, from); err != nil {
+		return nil, exchange.AsError(err)
+	}
+	who, err := b.verify(ctx, token)
+	if err == nil {
+		return who, nil
+	}
+	refused := exchange.AsError(err)
+	if refused.Code == exchange.CodeInvalidRequest {
+		b.Limits.Penalize(nobody, from)
+		refused = exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid, "%s", refused.Message)
+	}
+	return nil, refused
+}
+
+// verify takes access tokens; an ID token is for its client's eyes. Where a provider's access tokens carry no mark, and so
+// are configured as plain JWTs, they are taken as those.
+func (b *bearers) verify(ctx context.Context, token exchange.Secret) (*exchange.Identity, error) {
+	who, err := b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeAccessToken}, exchange.UseBearer)
+	if err != nil && exchange.AsError(err).Reason == exchange.ReasonTokenTypeUnsupported {
+		return b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeJWT}, exchange.UseBearer)
+	}
+	return who, err
+}
+
+// bearerToken takes the token out of an authorization (RFC 6750 §2.1); the name of the scheme has no letter case (RFC
+// 9110 §11.1).
+func bearerToken(authorization exchange.Secret) (exchange.Secret, bool) {
+	scheme, token, _ := strings.Cut(authorization.Reveal(), " ")
+	token = strings.TrimSpace(token)
+	return exchange.Secret(token), strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// record writes the use down before anybody learns what came of it. What can't be recorded isn't answered.
+func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, now time.Time) error {
+	id, err := exchange.NewID(now, b.Random)
+	if err != nil {
+		return b.refuse(ctx, c, use.Action, b.refusals.refuse(c, exchange.AsError(err)))
+	}
+	failed := use.Err
+	// The record is owed whether or not the caller still waits.
+	if err := b.Recorder.Record(context.WithoutCancel(ctx), &exchange.Event{ID: id, Time: now, Admin: use}); err != nil {
+		b.log.ErrorContext(ctx, "the audit log did not accept a record; the request is not answered", "decision_id", id, "error", err)
+		failed = exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonAuditUnavailable,
+			"the audit log can't be written, so there is no answer; ask again shortly").After(time.Second)
+	} else if failed != nil && use.Outcome() == exchange.OutcomeFailed {
+		b.log.ErrorContext(ctx, use.Action+" failed", "decision_id", id, "reason", string(failed.Reason), "error", failed)
+	}
+	if failed == nil {
+		describe(ctx, id, nil)
+		b.Observe(use.Action, nil)
+		return nil
+	}
+	named := *failed
+	named.DecisionID = id
+	return b.refuse(ctx, c, use.Action, &named)
+}
+
+// refuse counts a refusal that has its record, and challenges the bearer.
+func (b *bearers) refuse(ctx context.Context, c *caller, action string, err *exchange.Error) error {
+	describe(ctx, err.DecisionID, err)
+	b.Observe(action, err)
+	challenge := fault.Challenge(err, b.Resource.Metadata)
+	switch {
+	case challenge == "":
+	case c.entrance == EntranceJSON:
+		c.challenge = challenge
+	default:
+		// That it can't be set any more can't be: nothing is answered before this.
+		_ = grpc.SetHeader(ctx, metadata.Pairs("www-authenticate", challenge))
+	}
+	return err
+}
+
+// actionOf is what a use is recorded as: "mapping.list_rules" for /sts.v1.MappingService/ListRules.
+func actionOf(method string) string {
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	service = strings.TrimSuffix(service[strings.LastIndexByte(service, '.')+1:], "Service")
+	var b strings.Builder
+	for i, r := range service + "." + name {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 && b.String()[b.Len()-1] != '.' {
+				b.WriteByte('_')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
