@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lakegate/sts/audit"
+	"github.com/lakegate/sts/config"
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/internal/outbound"
+)
+
+// signingKey is the key of the log's checkpoints: the file's, or the ledger's, which is made if there is none.
+func signingKey(ctx context.Context, cfg *config.Config, ledger exchange.Ledger, sealer audit.Sealer) (audit.Key, error) {
+	if cfg.Audit.SigningKeyFile == "" {
+		return audit.LedgerKey(ctx, ledger, sealer, rand.Reader, logName(cfg.Issuer))
+	}
+	text, err := os.ReadFile(cfg.Audit.SigningKeyFile)
+	if err != nil {
+		return audit.Key{}, fmt.Errorf("audit.signing_key_file: %w", err)
+	}
+	key, err := audit.ParseKey(string(text))
+	if err != nil {
+		return audit.Key{}, fmt.Errorf("audit.signing_key_file: %s is %w", cfg.Audit.SigningKeyFile, err)
+	}
+	return key, nil
+}
+
+// logName is what the origins of our logs begin with.
+func logName(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "audit"
+	}
+	return strings.ReplaceAll(u.Host+strings.TrimRight(u.Path, "/"), "+", "-") + "/audit"
+}
+
+// witnessesOf are who keeps the log's checkpoints: always the ledger, and whom the configuration names.
+func witnessesOf(cfg *config.Config, ledger exchange.Ledger, key audit.PublicKey) []audit.Witness {
+	witnesses := []audit.Witness{audit.NewLedgerWitness(ledger, key)}
+	w := cfg.Audit.Witness
+	if w != nil && w.URL != "" {
+		witnesses = append(witnesses, &audit.URLWitness{URL: w.URL, Client: outbound.New(outbound.Config{})})
+	}
+	if w != nil && len(w.Command) > 0 {
+		witnesses = append(witnesses, &audit.CommandWitness{Command: w.Command})
+	}
+	return witnesses
+}
+
+func auditCommand() *cobra.Command {
+	return group("audit", "The audit log", auditVerifyCommand(), auditReceiptCommand(), auditKeyCommand())
+}
+
+// auditSource is where a command finds the key, and what else it needs to know.
+type auditSource struct{ config, key string }
+
+func (s *auditSource) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.key, "key", "", "the key that verifies checkpoints, or a file that holds it")
+	cmd.Flags().StringVar(&s.config, "config", "", "the configuration file, of which the key is taken")
+}
+
+// open finds the key; and with the configuration, the folder of the log and all checkpoints that the ledger has kept.
+func (s *auditSource) open(ctx context.Context) (key audit.PublicKey, folder string, registered []audit.Checkpoint, err error) {
+	if s.key != "" {
+		key, err = readPublicKey(s.key)
+		if err != nil || s.config == "" {
+			return key, "", nil, err
+		}
+	}
+	cfg, err := config.Load(s.config)
+	if err != nil {
+		return key, "", nil, err
+	}
+	ledger, err := openLedger(ctx, cfg.Database)
+	if err != nil {
+		return key, "", nil, err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	if s.key == "" {
+		aead, err := openKeyset(cfg)
+		if err != nil {
+			return key, "", nil, err
+		}
+		private, err := signingKey(ctx, cfg, ledger, aead)
+		if err != nil {
+			return key, "", nil, err
+		}
+		key = private.Public()
+	}
+	registered, err = audit.NewLedgerWitness(ledger, key).All(ctx)
+	return key, cfg.Audit.Directory, registered, err
+}
+
+func readPublicKey(text string) (audit.PublicKey, error) {
+	if !strings.Contains(text, "+") {
+		file, err := os.ReadFile(text)
+		if err != nil {
+			return audit.PublicKey{}, fmt.Errorf("reading the key: %w", err)
+		}
+		text = string(file)
+	}
+	return audit.ParsePublicKey(text)
+}
+
+func auditKeyCommand() *cobra.Command {
+	var source auditSource
+	cmd := &cobra.Command{
+		Use:   "key --config FILE",
+		Short: "Print the key that verifies the log's checkpoints and receipts; it is no secret",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			key, _, _, err := source.open(cmd.Context())
+			if err != nil {
+				return found(err)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), key)
+			return found(err)
+		},
+	}
+	configFlag(cmd, &source.config)
+	return cmd
+}
+
+func auditReceiptCommand() *cobra.Command {
+	var source auditSource
+	cmd := &cobra.Command{
+		Use:   "receipt DIR ID --key KEY",
+		Short: "Print the receipt of the record with an id: proof that it is in the log, for whoever has the key",
+		Long: `Looks through the log in DIR for the record and prints its receipt (C2SP tlog-proof), which sts audit verify --receipt
+verifies anywhere. A record that came in the last second may have none yet.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if source.key == "" && source.config == "" {
+				return errors.New("name the key by --key, or the configuration by --config")
+			}
+			key, _, _, err := source.open(cmd.Context())
+			if err != nil {
+				return found(err)
+			}
+			text, err := receiptOf(args[0], args[1], key)
+			if err != nil {
+				return found(err)
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return found(err)
+		},
+	}
+	source.flags(cmd)
+	return cmd
+}
+
+func receiptOf(directory, id string, key audit.PublicKey) ([]byte, error) {
+	origin, index, err := audit.FindRecord(directory, id)
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, err := audit.NewestCheckpoint(directory, origin, key)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := audit.MakeReceipt(directory, checkpoint, index)
+	if err != nil {
+		return nil, err
+	}
+	return receipt.Text(), nil
+}
+
+func auditVerifyCommand() *cobra.Command {
+	var source auditSource
+	var checkpoints []string
+	var receipt, output string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "verify [DIR...] (--key KEY | --config FILE) [--all] [--checkpoint FILE...] | --receipt FILE --key KEY",
+		Short: "Prove that the log is as it was written, or name the first record that is not",
+		Long: `Holds every byte of the logs in each DIR (or in the configuration's audit.directory) against their checkpoints. A log can't
+show that it was cut short together with its checkpoints: name some that were kept elsewhere with --checkpoint, or use
+--all, which takes the newest of every log that there ever was from the configuration's database, and fails where one is
+shorter or missing. The logs of all replicas must be there then.
+
+With --receipt it verifies a receipt, which needs nothing but the key, and prints its record.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case source.key == "" && source.config == "":
+				return errors.New("name the key by --key, or the configuration by --config")
+			case all && source.config == "":
+				return errors.New("--all needs --config, for the database")
+			case len(args) == 0 && source.config == "" && receipt == "":
+				return errors.New("name the folder of the log, or the configuration by --config")
+			case output != "" && output != "json":
+				return fmt.Errorf("unknown form %q; there is json", output)
+			}
+			key, folder, registered, err := source.open(cmd.Context())
+			if err != nil {
+				return found(err)
+			}
+			if receipt != "" {
+				return found(verifyReceipt(cmd.OutOrStdout(), receipt, key))
+			}
+			v := audit.Verification{Directories: args, Key: key}
+			if len(args) == 0 {
+				v.Directories = []string{folder}
+			}
+			if all {
+				v.Checkpoints = registered
+			}
+			for _, path := range checkpoints {
+				c, err := readCheckpoint(path, key)
+				if err != nil {
+					return found(err)
+				}
+				v.Checkpoints = append(v.Checkpoints, c)
+			}
+			return found(verifyLogs(cmd.OutOrStdout(), v, output == "json"))
+		},
+	}
+	source.flags(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "hold the logs against the database: none may be missing or shorter")
+	cmd.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "a checkpoint that was kept elsewhere; may be given more than once")
+	cmd.Flags().StringVar(&receipt, "receipt", "", "a receipt to verify instead of a log")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json for machines")
+	return cmd
+}
+
+func readCheckpoint(path string, key audit.PublicKey) (audit.Checkpoint, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return audit.Checkpoint{}, err
+	}
+	c, err := key.Open(text)
+	if err != nil {
+		return audit.Checkpoint{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func verifyReceipt(w io.Writer, path string, key audit.PublicKey) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	r, err := key.OpenReceipt(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	_, err = fmt.Fprintf(w, "proven: record %d of %s\n%s\n", r.Index, r.Checkpoint.Origin, r.Line)
+	return err
+}
+
+func verifyLogs(w io.Writer, v audit.Verification, machine bool) error {
+	logs, faults, err := audit.Verify(v)
+	if err != nil {
+		return err
+	}
+	if machine {
+		err = json.NewEncoder(w).Encode(map[string]any{"logs": logs, "faults": faults})
+	} else {
+		err = printVerified(w, logs, faults)
+	}
+	if err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("%d of %d logs are not as they were written, or not there", faulty(faults), max(len(logs), faulty(faults)))
+	}
+	return nil
+}
+
+// faulty counts the logs that faults are in.
+func faulty(faults []audit.Fault) int {
+	origins := map[string]bool{}
+	for _, f := range faults {
+		origins[f.Origin] = true
+	}
+	return len(origins)
+}
+
+func printVerified(w io.Writer, logs []audit.Verified, faults []audit.Fault) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "LOG\tSEGMENTS\tRECORDS\tPROVEN\tPAST RETENTION")
+	for _, l := range logs {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\n", l.Origin, l.Segments, l.Records, l.Proven, l.Dropped)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, l := range logs {
+		for _, size := range l.Skipped {
+			fmt.Fprintf(w, "not checked: the checkpoint of %d records of %s, which are past their retention\n", size, l.Origin)
+		}
+	}
+	for _, f := range faults {
+		fmt.Fprintf(w, "WRONG: %s\n", f)
+	}
+	return nil
+}
