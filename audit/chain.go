@@ -99,7 +99,7 @@ func (p *part) leaves(from, to uint64) ([]Hash, error) {
 		}
 	}
 	if uint64(len(p.hashes)) < to-p.first {
-		if p.hashes, err = hashLines(p.path, -1); err != nil {
+		if p.hashes, _, err = hashLines(p.path, -1); err != nil {
 			return nil, err
 		}
 	}

@@ -64,7 +64,7 @@ func (l *Log) resumeIn(last segmentName, header *SegmentRecord, newest Checkpoin
 	if err != nil {
 		return "", err
 	}
-	leaves, err := hashLines(last.path, whole)
+	leaves, torn, err := hashLines(last.path, whole)
 	if err != nil {
 		return "", err
 	}
@@ -73,8 +73,8 @@ func (l *Log) resumeIn(last segmentName, header *SegmentRecord, newest Checkpoin
 		return why, err
 	}
 	if s != nil {
-		if info, err := os.Stat(last.path); err != nil || s.Size != size || info.Size() != whole {
-			return fmt.Sprintf("%s was sealed with %d records and has another end now", last.path, s.Size-s.First), err
+		if s.Size != size || torn > 0 {
+			return fmt.Sprintf("%s was sealed with %d records and has another end now", last.path, s.Size-s.First), nil
 		}
 	} else if err := l.repair(last.path); err != nil {
 		return "", err
@@ -165,16 +165,16 @@ func wholeLength(path string, sealed bool) (int64, error) {
 	return wholeRecords(f, info.Size())
 }
 
-// hashLines hashes the records of a segment, as far as limit bytes.
-func hashLines(path string, limit int64) ([]Hash, error) {
-	var leaves []Hash
+// hashLines hashes the records of a segment, as far as limit bytes (all if it is negative), and says how many bytes there
+// are behind the last.
+func hashLines(path string, limit int64) (leaves []Hash, torn int64, err error) {
 	h := sha256.New()
-	_, err := scanLines(path, limit, func(l line) bool {
+	torn, err = scanLines(path, limit, func(l line) bool {
 		leaves = append(leaves, Hash{})
 		hashLeaf(h, l.text, &leaves[len(leaves)-1])
 		return true
 	})
-	return leaves, err
+	return leaves, torn, err
 }
 
 var errNoKey = errors.New("audit.Config.Key is missing")

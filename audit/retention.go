@@ -100,7 +100,7 @@ func (l *Log) sealOld(n segmentName) error {
 	if slices.ContainsFunc(seals, func(s *seal) bool { return s.Number == n.number && s.Origin == header.Origin }) {
 		return nil
 	}
-	leaves, err := hashLines(n.path, -1)
+	leaves, _, err := hashLines(n.path, -1)
 	if err != nil {
 		return err
 	}

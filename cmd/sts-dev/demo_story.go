@@ -102,7 +102,7 @@ func (s *story) again() {
 	s.prose("How often was Databricks asked for a token, and how does the audit log call it?")
 	s.command(s.take("ID", "decision_id"),
 		count.curl()+` | grep -o '"`+databricks.TokenRoute+`":{[^}]*}'`, s.grep("ID")+` | grep -o '"cache":"[a-z]*"'`)
-	n, cache := s.mints(), s.find("ID", "exchange").get("cache")
+	n, cache := s.mints(), s.find("ID", "repeat").get("cache")
 	s.answer(fmt.Sprintf(`"%s":{"calls":%d,"ok":%[2]d}`, databricks.TokenRoute, n))
 	s.answer(`"cache":"` + cache + `"`)
 	s.check(n == 1, "Once, for both calls.")

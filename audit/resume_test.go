@@ -1,0 +1,273 @@
+package audit_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lakegate/sts/audit"
+)
+
+// ids are the ids of the records that a test wrote itself.
+func ids(t testing.TB, dir string) (list []string) {
+	t.Helper()
+	for _, r := range read(t, dir) {
+		list = append(list, r.ID)
+	}
+	return list
+}
+
+func mustJot(t testing.TB, l *audit.Log, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := jot(l, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func mustBeSound(t testing.TB, dir string, records uint64) {
+	t.Helper()
+	logs, faults := verify(t, dir)
+	if len(faults) > 0 || len(logs) != 1 || logs[0].Records != records || logs[0].Proven != records {
+		t.Errorf("%+v, %v", logs, faults)
+	}
+}
+
+// A log goes on under its origin, whether it was closed or killed, and what no checkpoint had covered is covered then.
+func TestResume(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := open(t, dir, nil)
+	origin := l.Checkpoint().Origin
+	mustJot(t, l, "a", "b")
+	mustClose(t, l)
+	l, c := open(t, dir, nil)
+	mustJot(t, l, "c")
+	c.Add(time.Second)
+	l.Tick()
+	if n := l.Checkpoint().Size; n != 5 {
+		t.Errorf("a checkpoint of %d records", n)
+	}
+	mustJot(t, l, "d")
+	dir = crashed(t, dir) // d is in no checkpoint
+	l, _ = open(t, dir, nil)
+	if now := l.Checkpoint(); now.Origin != origin || now.Size != 6 {
+		t.Errorf("goes on as %s with %d records", now.Origin, now.Size)
+	}
+	mustJot(t, l, "e")
+	mustClose(t, l)
+	if diff := cmp.Diff([]string{"a", "b", "c", "d", "e"}, ids(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+	mustBeSound(t, dir, 8)
+}
+
+// Nothing is signed while nothing comes, and at most one checkpoint a second while it does.
+func TestACheckpointASecond(t *testing.T) {
+	l, c := open(t, t.TempDir(), nil)
+	mustJot(t, l, "a")
+	l.Tick()
+	if n := l.Checkpoint().Size; n != 0 {
+		t.Errorf("signed at once: %d", n)
+	}
+	c.Add(time.Second)
+	l.Tick()
+	first := l.Checkpoint()
+	if first.Size != 2 {
+		t.Errorf("%d records", first.Size)
+	}
+	c.Add(time.Hour)
+	l.Tick()
+	if l.Checkpoint().Note != first.Note {
+		t.Error("signed again without need")
+	}
+}
+
+// A log that contradicts its own checkpoint is left as it is; a log of a new origin begins, and that is told until
+// somebody takes the word away.
+func TestGivenUp(t *testing.T) {
+	segment := func(t *testing.T, dir string) string { return segments(t, dir)[0] }
+	remove := func(t *testing.T, path string) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name, why string
+		harm      func(t *testing.T, dir string)
+	}{
+		{"an edited record", "are not those of the newest checkpoint", func(t *testing.T, dir string) {
+			mustWrite(t, segment(t, dir), bytes.Replace(mustRead(t, segment(t, dir)), []byte("note"), []byte("nope"), 1))
+		}},
+		{"a record less", "3 records are there of the 4", func(t *testing.T, dir string) {
+			text := mustRead(t, segment(t, dir))
+			mustWrite(t, segment(t, dir), text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1])
+		}},
+		{"a record more", "has another end now", func(t *testing.T, dir string) {
+			mustWrite(t, segment(t, dir), append(mustRead(t, segment(t, dir)), "{\"type\":\"admin\",\"id\":\"x\"}\n"...))
+		}},
+		{"a torn record behind a sealed segment", "has another end now", func(t *testing.T, dir string) {
+			mustWrite(t, segment(t, dir), append(mustRead(t, segment(t, dir)), "{\"type\":\"ad"...))
+		}},
+		{"no segment", "4 records have gone", func(t *testing.T, dir string) { remove(t, segment(t, dir)) }},
+		{"no checkpoint", "the newest checkpoint is gone", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "sts-0.checkpoint")) }},
+		{"a damaged checkpoint", "signature", func(t *testing.T, dir string) {
+			path := filepath.Join(dir, "sts-0.checkpoint")
+			mustWrite(t, path, bytes.Replace(mustRead(t, path), []byte("\n4\n"), []byte("\n5\n"), 1))
+		}},
+		{"a header that names another segment", "says that it is segment", func(t *testing.T, dir string) {
+			path := segment(t, dir)
+			if err := os.Rename(path, strings.Replace(path, "0000000001", "0000000009", 1)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, _ := open(t, dir, nil)
+			origin := l.Checkpoint().Origin
+			mustJot(t, l, "a", "b", "c")
+			mustClose(t, l)
+			test.harm(t, dir)
+			before := map[string][]byte{}
+			for _, path := range segments(t, dir) {
+				before[path] = mustRead(t, path)
+			}
+
+			l, _ = open(t, dir, func(c *audit.Config) { c.Random = bytes.NewReader(bytes.Repeat([]byte{9}, 1000)) })
+			if l.Checkpoint().Origin == origin {
+				t.Error("goes on under its origin")
+			}
+			if err := l.Health(); err != nil {
+				t.Errorf("does not record: %v", err)
+			}
+			if err := l.CheckpointHealth(); err == nil || !strings.Contains(err.Error(), ".fault") {
+				t.Errorf("health is %v", err)
+			}
+			mustJot(t, l, "d")
+			mustClose(t, l)
+			for path, text := range before {
+				if !bytes.Equal(mustRead(t, path), text) {
+					t.Errorf("%s was touched", filepath.Base(path))
+				}
+			}
+			renewed := slices.ContainsFunc(read2(t, dir), func(r audit.Record) bool {
+				return r.Admin != nil && r.Admin.Action == "audit.renew" && strings.Contains(r.Admin.Detail, test.why)
+			})
+			if !renewed {
+				t.Error("no record says why it was begun anew")
+			}
+			// Without its newest checkpoint the log is still whole: its seal has the same.
+			if _, faults := verify(t, dir); len(faults) == 0 && test.name != "no checkpoint" {
+				t.Error("verify finds nothing")
+			}
+
+			// The next start goes on with the new log, and tells of the old one until its word is removed.
+			l, _ = open(t, dir, nil)
+			if l.CheckpointHealth() == nil {
+				t.Error("forgotten")
+			}
+			word, err := filepath.Glob(filepath.Join(dir, "*.fault"))
+			if err != nil || len(word) != 1 {
+				t.Fatal(word, err)
+			}
+			if text := mustRead(t, word[0]); !strings.Contains(string(text), test.why) {
+				t.Errorf("%s", text)
+			}
+			remove(t, word[0])
+			l.Tick()
+			if err := l.CheckpointHealth(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// read2 is read, for logs that may not be sound.
+func read2(_ testing.TB, dir string) (records []audit.Record) {
+	for r, err := range audit.Read(dir) {
+		if err == nil {
+			records = append(records, r)
+		}
+	}
+	return records
+}
+
+// Records that were accepted and not on disk when their file's fsync failed are carried over; the tree knows nothing of
+// it.
+func TestCarriedOver(t *testing.T) {
+	dir := t.TempDir()
+	l, c := open(t, dir, func(c *audit.Config) { c.Sync = audit.SyncWritten })
+	mustJot(t, l, "durable-0", "durable-1")
+	l.Tick()
+	d := &disk{}
+	if err := l.FailFiles(d.wrap); err != nil {
+		t.Fatal(err)
+	}
+	mustJot(t, l, "a", "b")
+	d.set(func(d *disk) { d.sync = syscall.EIO })
+	c.Add(time.Second)
+	l.Tick()
+	if l.Health() == nil {
+		t.Error("healthy after a failed fsync")
+	}
+	d.set(func(d *disk) { d.sync = nil })
+	mustJot(t, l, "c")
+	c.Add(time.Second)
+	l.Tick()
+	mustClose(t, l)
+	got := slices.DeleteFunc(ids(t, dir), func(id string) bool { return len(id) > 20 }) // the record of the gap
+	if diff := cmp.Diff([]string{"durable-0", "durable-1", "a", "b", "c"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if logs, faults := verify(t, dir); len(faults) > 0 || logs[0].Segments != 2 {
+		t.Errorf("%+v, %v", logs, faults)
+	}
+}
+
+// Whatever goes wrong with the disk, what is left is a log that verifies.
+func TestSoundAfterFaults(t *testing.T) {
+	for name, fault := range map[string]func(*disk){
+		"no space":    func(d *disk) { d.write, d.partial = syscall.ENOSPC, 100 },
+		"no fsync":    func(d *disk) { d.sync = syscall.EIO },
+		"no new file": func(d *disk) { d.write, d.create = syscall.EIO, syscall.EMFILE },
+	} {
+		for _, mode := range []audit.Sync{audit.SyncMint, audit.SyncAlways, audit.SyncWritten} {
+			dir := t.TempDir()
+			l, c := open(t, dir, func(c *audit.Config) { c.Sync = mode })
+			d := &disk{}
+			if err := l.FailFiles(d.wrap); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 30 {
+				_ = record(l, fmt.Sprint(i))
+				if i%10 == 3 {
+					d.set(fault)
+				}
+				if i%10 == 6 {
+					d.set(func(d *disk) { d.write, d.sync, d.create, d.partial = nil, nil, nil, 0 })
+				}
+				if i%4 == 0 {
+					c.Add(time.Second)
+					l.Tick()
+				}
+			}
+			if err := l.Close(t.Context()); err != nil && !errors.Is(err, syscall.EIO) {
+				t.Fatal(err)
+			}
+			if logs, faults := verify(t, dir); len(faults) > 0 || len(logs) != 1 || logs[0].Proven != logs[0].Records {
+				t.Errorf("%s, %s: %+v, %v", name, mode, logs, faults)
+			}
+		}
+	}
+}
