@@ -99,6 +99,9 @@ func (k Key) Private() exchange.Secret { return k.text }
 // String names the key and does not tell it.
 func (k Key) String() string { return k.public.text }
 
+// Format implements fmt.Formatter, since %+v and %#v would otherwise pass String by.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
 // String returns the verifier key's text.
 func (p PublicKey) String() string { return p.text }
 
