@@ -159,8 +159,8 @@ func (l *logVerifier) unlike(t *text, saved []Hash) {
 	for t.leaves[i] == saved[i] {
 		i++
 	}
-	if t.first+uint64(i) < l.report.Proven { //nolint:gosec // lines of a file
-		l.fault(Fault{File: leavesPath(t.path), Record: t.first + uint64(i), What: fmt.Sprintf("the hash of record %d is wrong; the records are as they were written: remove the file, it is made anew where it is needed", t.first+uint64(i))}) //nolint:gosec // the same
+	if t.first+uint64(i) < l.report.Proven {
+		l.fault(Fault{File: leavesPath(t.path), Record: t.first + uint64(i), What: fmt.Sprintf("the hash of record %d is wrong; the records are as they were written: remove the file, it is made anew where it is needed", t.first+uint64(i))})
 		return
 	}
 	l.fault(t.at(i, "it is not as it was written; it came after the newest checkpoint, and the hash that was saved of it is another"))

@@ -184,7 +184,6 @@ func (n *notary) watch() (Checkpoint, <-chan struct{}) {
 // failed notes trouble beside the log, and says so once. Records are accepted all the same: checkpoints are of what is
 // on disk, and come late.
 func (n *notary) failed(err error) {
-	n.metrics.errors.Inc()
 	if n.trouble == nil {
 		n.c.Log.Error("checkpoints of the audit log can't be kept", "error", err)
 	}

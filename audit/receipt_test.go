@@ -174,7 +174,10 @@ func TestFollow(t *testing.T) {
 			t.Errorf("from %d to %d", from, next)
 		}
 	}
-	for range audit.Follow(dir, c, 0) {
+	for _, err := range audit.Follow(dir, c, 0) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // and no panic
 	}
 	if err := os.Remove(segments(t, dir)[3]); err != nil {

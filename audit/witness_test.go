@@ -221,7 +221,7 @@ func TestRolledBack(t *testing.T) {
 			mustJot(t, l, "b", "c", "d")
 			mustClose(t, l)
 
-			l, c = open(t, early, nil) // alone, as long as the witness is away
+			l, _ = open(t, early, nil) // alone, as long as the witness is away
 			for i := range more {
 				mustJot(t, l, fmt.Sprint("other-", i))
 			}
