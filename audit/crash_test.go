@@ -72,6 +72,10 @@ func TestKilled(t *testing.T) {
 					t.Errorf("%s was accepted and is lost", id)
 				}
 			}
+			mustClose(t, l)
+			if logs, faults := verify(t, dir); len(faults) > 0 || len(logs) != 1 || logs[0].Proven != logs[0].Records {
+				t.Errorf("%+v, %v", logs, faults)
+			}
 		})
 	}
 }

@@ -101,31 +101,33 @@ type droppedSegment struct {
 
 func (w *verifier) fault(f Fault) { w.faults = append(w.faults, f) }
 
-// directory verifies the logs of one folder.
+// directory verifies the logs of one folder. It may be written to meanwhile: what was signed is read before what it was
+// signed of, so that nothing seems to be missing that came in between.
 func (w *verifier) directory(directory string) error {
-	names, err := listSegments(directory)
-	if err != nil {
-		return err
-	}
 	checkpoints, err := w.checkpoints(directory)
 	if err != nil {
 		return err
 	}
-	replicas := map[string][]segmentName{}
-	for _, n := range names {
-		replicas[n.replica] = append(replicas[n.replica], n)
-	}
-	seals, err := filepath.Glob(filepath.Join(directory, "*"+sealsSuffix))
+	replicas, err := w.seals(directory)
 	if err != nil {
 		return err
 	}
-	for _, path := range seals { // of a replica without segments too
-		replica := strings.TrimSuffix(filepath.Base(path), sealsSuffix)
-		replicas[replica] = append(replicas[replica], segmentName{})
+	names, err := listSegments(directory)
+	if err != nil {
+		return err
+	}
+	segments := map[string][]segmentName{}
+	for _, n := range names {
+		if info, err := os.Stat(n.path); err == nil && info.Size() == 0 {
+			continue // begun, and nothing came yet; of one that should hold something, its seal or a checkpoint tells
+		}
+		segments[n.replica] = append(segments[n.replica], n)
+		if _, ok := replicas[n.replica]; !ok {
+			replicas[n.replica] = nil
+		}
 	}
 	for _, replica := range slices.Sorted(maps.Keys(replicas)) {
-		segments := slices.DeleteFunc(replicas[replica], func(n segmentName) bool { return n.path == "" })
-		if err := w.replica(directory, replica, segments, checkpoints); err != nil {
+		if err := w.replica(directory, replica, segments[replica], replicas[replica], checkpoints); err != nil {
 			return err
 		}
 	}
@@ -133,6 +135,25 @@ func (w *verifier) directory(directory string) error {
 		w.outside[origin] = append(w.outside[origin], list...)
 	}
 	return nil
+}
+
+// seals reads the seals of a folder, by replica.
+func (w *verifier) seals(directory string) (map[string][]*seal, error) {
+	paths, err := filepath.Glob(filepath.Join(directory, "*"+sealsSuffix))
+	if err != nil {
+		return nil, err
+	}
+	replicas := map[string][]*seal{}
+	for _, path := range paths {
+		replica := strings.TrimSuffix(filepath.Base(path), sealsSuffix)
+		replicas[replica], err = readSeals(directory, replica, func(line int, err error) {
+			w.fault(Fault{File: path, What: fmt.Sprintf("line %d: %v", line, err)})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return replicas, nil
 }
 
 // checkpoints reads the checkpoints of a folder, by origin: the newest of each replica, and of each log that was given up.
@@ -158,19 +179,12 @@ func (w *verifier) checkpoints(directory string) (map[string][]Checkpoint, error
 }
 
 // replica puts the logs of one replica together and verifies each: there are several where one was given up.
-func (w *verifier) replica(directory, replica string, segments []segmentName, checkpoints map[string][]Checkpoint) error {
-	sealsFile := sealsPath(directory, replica)
-	seals, err := readSeals(directory, replica, func(line int, err error) {
-		w.fault(Fault{File: sealsFile, What: fmt.Sprintf("line %d: %v", line, err)})
-	})
-	if err != nil {
-		return err
-	}
+func (w *verifier) replica(directory, replica string, segments []segmentName, seals []*seal, checkpoints map[string][]Checkpoint) error {
 	if _, err := os.Lstat(checkpointPath(directory, replica)); len(segments) > 0 && errors.Is(err, fs.ErrNotExist) {
 		w.fault(Fault{File: checkpointPath(directory, replica), What: "the newest checkpoint is gone"})
 	}
 	for _, c := range w.assemble(directory, replica, segments, seals) {
-		log := &logVerifier{w: w, c: c, sealsFile: sealsFile, whole: ranges.NewEmptyRange(0)}
+		log := &logVerifier{w: w, c: c, sealsFile: sealsPath(directory, replica), whole: ranges.NewEmptyRange(0)}
 		log.stations = append(slices.Clone(checkpoints[c.origin]), w.outside[c.origin]...)
 		delete(w.outside, c.origin)
 		delete(checkpoints, c.origin)
@@ -337,12 +351,12 @@ func (l *logVerifier) part(p, next *part) error {
 		l.fault(Fault{File: p.path, Line: 1, Record: l.size(), What: fmt.Sprintf("the segment says that it begins with record %d, and record %d is due; what is between them is not here, nor is its seal", p.first, l.size())})
 		return nil
 	}
-	t := &text{path: p.path, first: p.first}
-	if err := t.read(l.statement); err != nil {
-		return err
-	}
 	saved, err := readLeaves(p.path)
 	if err != nil {
+		return err
+	}
+	t := &text{path: p.path, first: p.first}
+	if err := t.read(l.statement); err != nil {
 		return err
 	}
 	return l.hold(p, next, t, saved)

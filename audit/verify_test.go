@@ -356,3 +356,40 @@ func TestVerifyAfterRetention(t *testing.T) {
 		t.Errorf("%v", faults)
 	}
 }
+
+// A log may be verified while it is written, and while nothing comes.
+func TestVerifyAsItGrows(t *testing.T) {
+	dir := t.TempDir()
+	l, c := open(t, dir, func(c *audit.Config) { c.SegmentBytes = 4 << 10 })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 2000 {
+			if err := jot(l, fmt.Sprint(i)); err != nil {
+				t.Error(err)
+			}
+			if i%10 == 0 {
+				c.Add(time.Second)
+				l.Tick()
+			}
+		}
+	}()
+	for rounds := 0; ; rounds++ {
+		if _, faults := verify(t, dir); len(faults) > 0 {
+			t.Fatalf("round %d: %v", rounds, faults)
+		}
+		select {
+		case <-done:
+			if rounds < 3 {
+				t.Errorf("only %d rounds", rounds)
+			}
+			mustClose(t, l)
+			l, _ = open(t, dir, nil) // and has nothing to write
+			if logs, faults := verify(t, dir); len(faults) > 0 || logs[0].Proven != logs[0].Records {
+				t.Errorf("%+v, %v", logs, faults)
+			}
+			return
+		default:
+		}
+	}
+}
