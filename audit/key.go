@@ -122,23 +122,15 @@ var sealedAs = []byte("sts audit key 1")
 // LedgerKey returns the key that the ledger keeps, sealed, and makes it if there is none. All replicas get the same one.
 func LedgerKey(ctx context.Context, ledger exchange.Ledger, sealer Sealer, random io.Reader, name string) (Key, error) {
 	for {
-		sealed, version, err := ledger.Get(ctx, keyEntry)
-		if err != nil {
-			return Key{}, fmt.Errorf("reading the audit log's key: %w", err)
+		k, found, err := FindLedgerKey(ctx, ledger, sealer)
+		if found || err != nil {
+			return k, err
 		}
-		if version != 0 {
-			text, err := sealer.Decrypt(sealed, sealedAs)
-			if err != nil {
-				return Key{}, errors.New("the audit log's key in the ledger does not open: it was sealed under another keyset than store.keyset_file names; restore that keyset")
-			}
-			defer clear(text)
-			return ParseKey(string(bytes.TrimSpace(text)))
-		}
-		k, err := NewKey(random, name)
-		if err != nil {
+		if k, err = NewKey(random, name); err != nil {
 			return Key{}, err
 		}
-		if sealed, err = sealer.Encrypt([]byte(k.text.Reveal()), sealedAs); err != nil {
+		sealed, err := sealer.Encrypt([]byte(k.text.Reveal()), sealedAs)
+		if err != nil {
 			return Key{}, fmt.Errorf("sealing the audit log's key: %w", err)
 		}
 		err = ledger.Put(ctx, keyEntry, sealed, 0, time.Time{})
@@ -149,4 +141,22 @@ func LedgerKey(ctx context.Context, ledger exchange.Ledger, sealer Sealer, rando
 			return Key{}, fmt.Errorf("keeping the audit log's key: %w", err)
 		}
 	}
+}
+
+// FindLedgerKey returns the key that the ledger keeps; found is false where there is none.
+func FindLedgerKey(ctx context.Context, ledger exchange.Ledger, sealer Sealer) (k Key, found bool, err error) {
+	sealed, version, err := ledger.Get(ctx, keyEntry)
+	if err != nil {
+		return Key{}, false, fmt.Errorf("reading the audit log's key: %w", err)
+	}
+	if version == 0 {
+		return Key{}, false, nil
+	}
+	text, err := sealer.Decrypt(sealed, sealedAs)
+	if err != nil {
+		return Key{}, false, errors.New("the audit log's key in the ledger does not open: it was sealed under another keyset than store.keyset_file names; restore that keyset")
+	}
+	defer clear(text)
+	k, err = ParseKey(string(bytes.TrimSpace(text)))
+	return k, err == nil, err
 }

@@ -66,6 +66,9 @@ func TestLedgerKey(t *testing.T) {
 	get := func(s *sealer) (audit.Key, error) {
 		return audit.LedgerKey(t.Context(), store, s, rand.Reader, "sts.example.com/audit")
 	}
+	if _, found, err := audit.FindLedgerKey(t.Context(), store, &sealer{}); found || err != nil {
+		t.Errorf("before there is one: %v, %v", found, err)
+	}
 	first, err := get(&sealer{})
 	if err != nil {
 		t.Fatal(err)

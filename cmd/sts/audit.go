@@ -22,18 +22,38 @@ import (
 
 // signingKey is the key of the log's checkpoints: the file's, or the ledger's, which is made if there is none.
 func signingKey(ctx context.Context, cfg *config.Config, ledger exchange.Ledger, sealer audit.Sealer) (audit.Key, error) {
-	if cfg.Audit.SigningKeyFile == "" {
-		return audit.LedgerKey(ctx, ledger, sealer, rand.Reader, logName(cfg.Issuer))
+	if cfg.Audit.SigningKeyFile != "" {
+		return readSigningKey(cfg.Audit.SigningKeyFile)
 	}
-	text, err := os.ReadFile(cfg.Audit.SigningKeyFile)
+	return audit.LedgerKey(ctx, ledger, sealer, rand.Reader, logName(cfg.Issuer))
+}
+
+func readSigningKey(path string) (audit.Key, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return audit.Key{}, fmt.Errorf("audit.signing_key_file: %w", err)
 	}
 	key, err := audit.ParseKey(string(text))
 	if err != nil {
-		return audit.Key{}, fmt.Errorf("audit.signing_key_file: %s is %w", cfg.Audit.SigningKeyFile, err)
+		return audit.Key{}, fmt.Errorf("audit.signing_key_file: %s is %w", path, err)
 	}
 	return key, nil
+}
+
+// findKey is signingKey for commands, which make none.
+func findKey(ctx context.Context, cfg *config.Config, ledger exchange.Ledger) (audit.Key, error) {
+	if cfg.Audit.SigningKeyFile != "" {
+		return readSigningKey(cfg.Audit.SigningKeyFile)
+	}
+	aead, err := openKeyset(cfg)
+	if err != nil {
+		return audit.Key{}, err
+	}
+	key, found, err := audit.FindLedgerKey(ctx, ledger, aead)
+	if err == nil && !found {
+		err = errors.New("the database holds no key of an audit log; no service has started with it yet")
+	}
+	return key, err
 }
 
 // logName is what the origins of our logs begin with.
@@ -88,11 +108,7 @@ func (s *auditSource) open(ctx context.Context) (key audit.PublicKey, folder str
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	if s.key == "" {
-		aead, err := openKeyset(cfg)
-		if err != nil {
-			return key, "", nil, err
-		}
-		private, err := signingKey(ctx, cfg, ledger, aead)
+		private, err := findKey(ctx, cfg, ledger)
 		if err != nil {
 			return key, "", nil, err
 		}
