@@ -15,7 +15,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # The Debian packages that the tests need beside Go: -race needs a C compiler and its headers, and the demo's commands
 # are run as they are shown; the services are started by the tests themselves.
 TEST_PACKAGES := gcc libc6-dev curl openssl postgresql redis-server
-LONG_PACKAGES := $(TEST_PACKAGES)
+# Node.js may have come from elsewhere, with an npm of its own.
+LONG_PACKAGES := $(TEST_PACKAGES) $(if $(shell command -v npm),,nodejs npm)
 
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Without cgo unless the race detector asks for it: programs are static, and one build cache serves machines with and

@@ -31,9 +31,9 @@ func serveBareGRPC(listener net.Listener, answer []byte) error {
 	}
 	server := grpc.NewServer(
 		grpc.MaxConcurrentStreams(100), grpc.MaxHeaderListSize(64<<10), grpc.InitialWindowSize(64<<10),
-		grpc.ReadBufferSize(16<<10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(16<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 120 * time.Second, Time: time.Minute, Timeout: 20 * time.Second}),
-		grpc.WaitForHandlers(true),
+		grpc.WaitForHandlers(true), grpc.NumStreamWorkers(64),
 	)
 	stsv1.RegisterTokenServiceServer(server, b)
 	return server.Serve(listener)

@@ -93,6 +93,7 @@ func (b *bench) coldBy(ctx context.Context, algorithm string, margin float64, s 
 			return err
 		}
 		anew, err = s.metric(ctx, verifiedAnew)
+		s.saveProfiles(ctx, algorithm, length, len(ours.measured))
 		return err
 	}
 	ours.after = func(ctx context.Context, m measure) error {

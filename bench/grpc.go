@@ -48,6 +48,7 @@ func (b *bench) grpc(ctx context.Context) error {
 	}
 	theirs := &side{process: bare, requests: file, length: b.length, load: b.grpcLoad}
 	ours := &side{process: s.process, requests: file, length: b.length, load: b.grpcLoad}
+	ours.before = func(context.Context) error { s.saveProfiles(ctx, "grpc", b.length, len(ours.measured)); return nil }
 	if err := b.alternate(ctx, theirs, ours); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func helper(name string, args []string) error {
 type bench struct {
 	length  time.Duration
 	steps   []string // those to take; all if it is empty
-	profile string   // where CPU profiles of the warm rounds go, "" for none
+	profile string   // where profiles of the rounds go, "" for none
 
 	gogc, memoryLimit string // of both sides; those of the service by default (cmd/sts/memory.go)
 

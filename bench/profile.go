@@ -12,14 +12,17 @@ import (
 	"time"
 )
 
-// saveProfiles writes what a warm round costs in CPU and in allocations, and what is kept in memory, to
-// $BENCH_PROFILE.cpu.n, .allocs.n and .heap.n; "go tool pprof" reads those of several rounds together. The service has
-// the handlers only when it is built with -tags pprof, as it is where that variable is set.
-func (s *instance) saveProfiles(ctx context.Context, length time.Duration, n int) {
+// saveProfiles writes what a round costs in CPU and in allocations, and what is kept in memory, to
+// $BENCH_PROFILE.NAME.cpu.n, .allocs.n and .heap.n; "go tool pprof" reads those of several rounds together. The service
+// has the handlers only when it is built with -tags pprof, as it is where that variable is set.
+func (s *instance) saveProfiles(ctx context.Context, name string, length time.Duration, n int) {
+	if s.bench.profile == "" {
+		return
+	}
 	seconds := fmt.Sprintf("?seconds=%d", length/time.Second)
 	for kind, path := range map[string]string{"cpu": "profile" + seconds, "allocs": "allocs" + seconds, "heap": "heap?gc=1"} {
 		go func() {
-			err := s.saveProfile(ctx, path, fmt.Sprintf("%s.%s.%d", s.bench.profile, kind, n))
+			err := s.saveProfile(ctx, path, fmt.Sprintf("%s.%s.%s.%d", s.bench.profile, name, kind, n))
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "bench: no profile:", err)
 			}

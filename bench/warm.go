@@ -99,9 +99,7 @@ func (b *bench) warm(ctx context.Context) error {
 	theirs := &side{process: bare, requests: file, length: b.length}
 	ours := &side{process: s.process, requests: file, length: b.length}
 	loose := &side{process: written.process, requests: file, length: b.length}
-	if b.profile != "" {
-		ours.before = func(context.Context) error { s.saveProfiles(ctx, b.length, len(ours.measured)); return nil }
-	}
+	ours.before = func(context.Context) error { s.saveProfiles(ctx, "warm", b.length, len(ours.measured)); return nil }
 	if err := b.alternate(ctx, theirs, ours, loose); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ type Policy interface {
 // Tokens obtains a token for a grant, from a cache or by minting one. The token fits: its rest is long enough to be
 // of use, and where it is bounded in fact, its TrueExpiry is neither past now+limit nor past notAfter. limit is what
 // policy and request leave; notAfter is the end of the tokens that were presented. A caller may leave; the mint goes on
-// for the others. An outage of the cache is no error.
+// for the others. What g's client has given up is never for it. An outage of the cache is no error.
 type Tokens interface {
 	Obtain(ctx context.Context, g Grant, limit time.Duration, notAfter time.Time) (Token, error)
 }

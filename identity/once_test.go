@@ -229,6 +229,20 @@ func TestExplainedTokensAreNotUsed(t *testing.T) {
 	wantReason(t, "its second use", err, exchange.ReasonSubjectTokenReplayed)
 }
 
+// What is wrong with a token is said of it as whatever it is presented as.
+func TestWordsOfUse(t *testing.T) {
+	pool := newPool(t, newClock())
+	for use, want := range map[exchange.Use]string{
+		exchange.UseSubject: "the subject token ", exchange.UseActor: "the actor token ", exchange.UseBearer: "the bearer token ",
+		exchange.UseExplain: "the subject token ",
+	} {
+		_, err := pool.Verify(t.Context(), exchange.Presented{Token: "nonsense", Type: exchange.TypeJWT}, use)
+		if got := exchange.AsError(err).Message; !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s", use, got)
+		}
+	}
+}
+
 func TestSingleUseNeedsMarks(t *testing.T) {
 	c := newClock()
 	p := newIDP(t, c)

@@ -14,9 +14,14 @@ type refuser struct {
 	provider *provider // nil until it is known
 }
 
-// refuse makes a refusal of "the subject token " and what is wrong with it.
+// refuse makes a refusal of "the subject token " and what is wrong with it. Who has one explained is told what an exchange
+// would say of it.
 func (r *refuser) refuse(reason exchange.Reason, format string, args ...any) error {
-	return exchange.Refuse(exchange.CodeInvalidRequest, r.reason(reason), "the %s token %s", r.use, fmt.Sprintf(format, args...))
+	word := r.use
+	if word == exchange.UseExplain {
+		word = exchange.UseSubject
+	}
+	return exchange.Refuse(exchange.CodeInvalidRequest, r.reason(reason), "the %s token %s", word, fmt.Sprintf(format, args...))
 }
 
 // invalid is a refusal for what is wrong with the token itself.

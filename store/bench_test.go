@@ -15,7 +15,7 @@ func BenchmarkHit(b *testing.B) {
 	for _, entries := range []int{1, 10_000} {
 		b.Run(fmt.Sprint(entries), func(b *testing.B) {
 			w := newWorld(b, func(c *store.TokensConfig) { c.Now = time.Now })
-			w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) { return longer(token, 1000), nil })
+			w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) { return longer(token, 1000), nil })
 			grants := make([]exchange.Grant, entries)
 			for i := range grants {
 				grants[i] = grant()
@@ -30,7 +30,7 @@ func BenchmarkHit(b *testing.B) {
 				}
 				i++
 			}
-			if n := w.minter.count(); n != entries {
+			if n := w.minter.Count(); n != entries {
 				b.Fatalf("%d mints", n)
 			}
 		})

@@ -14,8 +14,8 @@ func TestClockIsSetDuringAMint(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, -time.Minute, -time.Second, time.Second, time.Minute} {
 		t.Run(step.String(), func(t *testing.T) {
 			w := newWorld(t)
-			w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
-				if w.minter.count() == 1 {
+			w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+				if w.minter.Count() == 1 {
 					w.clock.Add(step)
 				}
 				return token, nil

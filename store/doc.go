@@ -39,5 +39,5 @@
 //	keyset.go     the tink keyset file: made once, never overwritten
 //	keyset_rotate.go  a new key for it, in steps that no replica notices
 //
-// A port has one conformance suite, in storetest; every backend runs it.
+// A port has one conformance suite, in storetest, with the fakes that it needs; every backend runs it.
 package store

@@ -65,7 +65,7 @@ func TestGivenUpWhileMintingIsUnavailable(t *testing.T) {
 	w := newWorld(t, func(c *store.TokensConfig) { c.Ended = e.ended })
 	first := w.get(t, of("kong", grant()), 2*time.Hour)
 	e.end("kong", first)
-	w.minter.fail(errDown)
+	w.minter.Fail(errDown)
 	for range 2 {
 		if _, err := w.try(of("kong", grant()), 2*time.Hour); reason(err) != "upstream_unavailable" {
 			t.Errorf("got %v", err)
@@ -80,7 +80,7 @@ func TestGivenUpWhileMintingIsUnavailable(t *testing.T) {
 func TestGivenUpAndMintedAgain(t *testing.T) {
 	var e ends
 	w := newWorld(t, func(c *store.TokensConfig) { c.Ended = e.ended })
-	w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+	w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
 		token.Text = "always the same"
 		token.SHA256 = sha256.Sum256([]byte(token.Text.Reveal()))
 		return token, nil

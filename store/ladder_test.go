@@ -43,8 +43,8 @@ func TestLadder(t *testing.T) {
 			now := w.clock.Now()
 			token, err := w.Obtain(t.Context(), lasting(test.own), test.limit, now.Add(test.rest))
 			if test.minted == 0 {
-				if reason(err) != "subject_token_expiring" || w.minter.count() != 0 {
-					t.Errorf("%v after %d mints", err, w.minter.count())
+				if reason(err) != "subject_token_expiring" || w.minter.Count() != 0 {
+					t.Errorf("%v after %d mints", err, w.minter.Count())
 				}
 				return
 			}
@@ -158,7 +158,7 @@ func TestFitProperty(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 2))
 			w := newWorld(t)
 			fails, down := seed%2 == 1, false
-			w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+			w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
 				w.clock.Add(time.Duration(random.Int64N(int64(10 * time.Second))))
 				if down {
 					return exchange.Token{}, errDown
@@ -228,7 +228,7 @@ func TestTenThousandSubjects(t *testing.T) {
 					}
 					synctest.Wait() // for a renewal
 				}
-				if n := w.minter.count(); n > 60 || n < 10 {
+				if n := w.minter.Count(); n > 60 || n < 10 {
 					t.Errorf("%d mints, want at most 60", n)
 				}
 			})

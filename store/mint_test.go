@@ -20,12 +20,12 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func TestMintEvents(t *testing.T) {
 	w := newWorld(t)
 	started := w.clock.Now()
-	w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+	w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
 		w.clock.Add(3 * time.Second)
 		return token, nil
 	})
 	token := w.get(t, grant(), 2*time.Hour)
-	e := w.recorder.last(t)
+	e := w.lastEvent(t)
 	if e.ID != string(token.Mint) || !e.Time.Equal(started) || e.Exchange != nil || e.Admin != nil {
 		t.Errorf("event %s at %v of the mint %s", e.ID, e.Time, token.Mint)
 	}
@@ -34,28 +34,15 @@ func TestMintEvents(t *testing.T) {
 		t.Errorf("mint (-want +got):\n%s", diff)
 	}
 
-	w.minter.fail(errDown)
+	w.minter.Fail(errDown)
 	if _, err := w.try(lasting(time.Minute), 90*time.Second); reason(err) != "upstream_unavailable" {
 		t.Errorf("error %v", err)
 	}
-	failed := w.recorder.last(t)
+	failed := w.lastEvent(t)
 	if m := failed.Mint; m.Err == nil || m.Err.Reason != errDown.Reason || m.Token.Text != "" || failed.ID == e.ID {
 		t.Errorf("the failed mint was recorded as %+v", m)
 	}
 	w.wantMints(t, 2)
-}
-
-// A mint that can't be recorded did not happen: its token goes to nobody, now or later.
-func TestMintUnrecorded(t *testing.T) {
-	w := newWorld(t)
-	w.recorder.setFull(true)
-	if _, err := w.try(grant(), 2*time.Hour); reason(err) != "audit_unavailable" || exchange.AsError(err).Code != exchange.CodeUnavailable {
-		t.Errorf("error %v", err)
-	}
-	w.recorder.setFull(false)
-	if token := w.get(t, grant(), 2*time.Hour); token.Cache != exchange.CacheMinted {
-		t.Error("the token of the unrecorded mint was kept")
-	}
 }
 
 // What does not answer what was asked is never served, and never kept.
@@ -84,17 +71,17 @@ func TestMintAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+			w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
 				test.spoil(&token)
 				return token, nil
 			})
 			if _, err := w.try(test.grant, 2*time.Hour); reason(err) != test.want {
 				t.Errorf("error %v, want %s", err, test.want)
 			}
-			if e := w.recorder.last(t).Mint; (test.want == "ok") != (e.Err == nil) {
+			if e := w.lastEvent(t).Mint; (test.want == "ok") != (e.Err == nil) {
 				t.Errorf("recorded %+v", e)
 			}
-			w.minter.will(nil)
+			w.minter.Will(nil)
 			if again := w.get(t, test.grant, 2*time.Hour); (again.Cache == exchange.CacheMemory) != (test.want == "ok") {
 				t.Errorf("the next call was answered from %s", again.Cache)
 			}
@@ -105,12 +92,12 @@ func TestMintAnswers(t *testing.T) {
 // A minter that panics has failed, for the record and for everybody who waits.
 func TestMintPanics(t *testing.T) {
 	w := newWorld(t)
-	w.minter.will(func(context.Context, exchange.Token) (exchange.Token, error) { panic("boom") })
+	w.minter.Will(func(context.Context, exchange.Token) (exchange.Token, error) { panic("boom") })
 	if _, err := w.try(grant(), 2*time.Hour); reason(err) != "internal" {
 		t.Errorf("error %v", err)
 	}
 	w.wantMints(t, 1)
-	w.minter.will(nil)
+	w.minter.Will(nil)
 	w.get(t, grant(), 2*time.Hour)
 }
 
@@ -118,7 +105,7 @@ func TestMintPanics(t *testing.T) {
 func TestMintTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, inBubble, func(c *store.TokensConfig) { c.MintTimeout = 5 * time.Second })
-		w.minter.will(func(ctx context.Context, _ exchange.Token) (exchange.Token, error) {
+		w.minter.Will(func(ctx context.Context, _ exchange.Token) (exchange.Token, error) {
 			<-ctx.Done()
 			return exchange.Token{}, ctx.Err()
 		})
@@ -126,7 +113,7 @@ func TestMintTimeout(t *testing.T) {
 		if _, err := w.try(grant(), 2*time.Hour); reason(err) != "upstream_unavailable" || time.Since(started) != 5*time.Second {
 			t.Errorf("%v after %v", err, time.Since(started))
 		}
-		if e := w.recorder.last(t); e.Mint.Err == nil {
+		if e := w.lastEvent(t); e.Mint.Err == nil {
 			t.Error("recorded as a success")
 		}
 	})
@@ -136,7 +123,7 @@ func TestMintTimeout(t *testing.T) {
 func TestSlowMintIsShorter(t *testing.T) {
 	w := newWorld(t)
 	started := w.clock.Now()
-	w.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
+	w.minter.Will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
 		w.clock.Add(9 * time.Second)
 		return token, nil
 	})
@@ -150,7 +137,7 @@ func TestSlowMintIsShorter(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, inBubble)
-		w.minter.will(slow(3 * time.Second))
+		w.minter.Will(slow(3 * time.Second))
 		ctx, hangUp := context.WithCancel(t.Context())
 		go func() { _, _ = w.Obtain(ctx, grant(), time.Hour, time.Now().Add(2*time.Hour)) }()
 		synctest.Wait()
@@ -160,8 +147,8 @@ func TestClose(t *testing.T) {
 		if err := w.Close(short); err == nil {
 			t.Error("closed while a mint was in the air")
 		}
-		if err := w.Close(t.Context()); err != nil || len(w.recorder.all()) != 1 {
-			t.Errorf("closed with %v and %d events", err, len(w.recorder.all()))
+		if err := w.Close(t.Context()); err != nil || len(w.recorder.All()) != 1 {
+			t.Errorf("closed with %v and %d events", err, len(w.recorder.All()))
 		}
 		if _, err := w.try(lasting(time.Minute), time.Hour); exchange.AsError(err) == nil || exchange.AsError(err).Code != exchange.CodeUnavailable {
 			t.Errorf("a closed store mints: %v", err)

@@ -111,6 +111,10 @@ func TestPostgresMigrations(t *testing.T) {
 	if again := schema(); again != newest || version() != at {
 		t.Errorf("there and back again: version %d, schema\n%s\nwant\n%s", version(), again, newest)
 	}
+	migrationsKeep(t, func() stepper { return openPostgres(t, d.URL, nil) }, func(statement string) error {
+		_, err := d.Admin().Exec(t.Context(), statement)
+		return err
+	}, "INSERT INTO ledger (key, value, version) VALUES ('by-the-one-before', 'old', nextval('ledger_version'))")
 	run(t, d, "UPDATE ledger_schema SET version = 99")
 	if _, err := store.OpenPostgres(t.Context(), store.PostgresConfig{URL: d.URL}); err == nil || !strings.Contains(err.Error(), "use the newer program") {
 		t.Errorf("a newer ledger: %v", err)

@@ -35,6 +35,7 @@ type fleet struct {
 	recorder *recorder
 	ends     ends // what clients have given up
 	replicas []*replica
+	denied   bool // that commands are denied is meant
 }
 
 type replica struct {
@@ -44,7 +45,19 @@ type replica struct {
 
 func newFleet(t *testing.T, replicas int, timeout time.Duration) *fleet {
 	t.Helper()
-	server, err := testservice.StartRedis(false)
+	f := startFleet(t, false)
+	for range replicas {
+		f.join(t, timeout, f.aead)
+	}
+	return f
+}
+
+// newSecureFleet is one without replicas, whose Redis speaks TLS.
+func newSecureFleet(t *testing.T) *fleet { return startFleet(t, true) }
+
+func startFleet(t *testing.T, secure bool) *fleet {
+	t.Helper()
+	server, err := testservice.StartRedis(secure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +65,13 @@ func newFleet(t *testing.T, replicas int, timeout time.Duration) *fleet {
 	f := &fleet{redis: server, admin: server.Admin(), clock: storetest.NewClock(), aead: newAEAD(t), recorder: &recorder{}}
 	t.Cleanup(func() { _ = f.admin.Close() })
 	f.now = f.clock.Now
-	f.minter = &minter{now: f.clock.Now}
-	for range replicas {
-		f.join(t, timeout, f.aead)
-	}
+	f.minter = &minter{Now: f.clock.Now}
+	t.Cleanup(func() {
+		// It is empty after a kill, too.
+		if denied, err := f.admin.Do(context.Background(), "ACL", "LOG").Slice(); !f.denied && err == nil && len(denied) > 0 {
+			t.Errorf("commands beyond the documented rights: %v", denied)
+		}
+	})
 	return f
 }
 
@@ -83,13 +99,8 @@ func (f *fleet) joinAt(t *testing.T, address string, timeout time.Duration) *rep
 func (f *fleet) make(t *testing.T, address string, timeout time.Duration, sealer tink.AEAD) *replica {
 	t.Helper()
 	w := &world{clock: f.clock, minter: f.minter, recorder: f.recorder, metrics: prometheus.NewRegistry()}
-	shared, err := store.NewRedis(store.RedisConfig{
-		Address: address, Username: f.redis.Username, Password: exchange.Secret(f.redis.Password), TLS: f.redis.TLS,
-		Timeout: timeout, Log: slog.New(slog.DiscardHandler), Metrics: w.metrics, Now: f.now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	shared := f.dial(t, address, timeout, w.metrics)
+	var err error
 	w.Tokens, err = store.NewTokens(store.TokensConfig{
 		Minter: f.minter, Recorder: f.recorder, AEAD: sealer, Redis: shared, Ended: f.ends.ended, Log: slog.New(slog.DiscardHandler), Now: f.clock.Now, Metrics: w.metrics,
 	})
@@ -100,16 +111,31 @@ func (f *fleet) make(t *testing.T, address string, timeout time.Duration, sealer
 		if err := w.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
+	})
+	return &replica{world: w, redis: shared}
+}
+
+func (f *fleet) dial(t *testing.T, address string, timeout time.Duration, metrics prometheus.Registerer) *store.Redis {
+	t.Helper()
+	shared, err := store.NewRedis(store.RedisConfig{
+		Address: address, Username: f.redis.Username, Password: exchange.Secret(f.redis.Password), TLS: f.redis.TLS,
+		Timeout: timeout, Log: discard(), Metrics: metrics, Now: f.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
 		if err := shared.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			t.Error(err)
 		}
 	})
-	return &replica{world: w, redis: shared}
+	return shared
 }
 
 // allow changes what the service's user may do.
 func (f *fleet) allow(t *testing.T, rule string) {
 	t.Helper()
+	f.denied = true
 	must(t, f.admin.Do(t.Context(), "ACL", "SETUSER", f.redis.Username, rule).Err())
 }
 
@@ -156,6 +182,28 @@ func wantCache(t *testing.T, token exchange.Token, want exchange.Cache) {
 	}
 }
 
+// The suite of all caches over a Redis that two replicas share.
+func TestTokensOverRedis(t *testing.T) {
+	f := newFleet(t, 0, patient)
+	storetest.Tokens(t, func(t *testing.T, c storetest.TokensConfig) (one, other storetest.TokensHandle) {
+		must(t, f.redis.Flush())
+		open := func() storetest.TokensHandle {
+			metrics := prometheus.NewRegistry()
+			shared := f.dial(t, f.redis.Address, patient, metrics)
+			tokens, err := store.NewTokens(store.TokensConfig{
+				Minter: c.Minter, Recorder: c.Recorder, AEAD: c.AEAD, Redis: shared, Log: discard(), Now: c.Now, Metrics: metrics,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { must(t, tokens.Close(context.Background())) })
+			return storetest.TokensHandle{Tokens: tokens, Metrics: metrics}
+		}
+		return open(), open()
+	})
+	eventually(t, "all locks are given back", func() bool { return len(f.keys(t, "sts:1:lock:*")) == 0 })
+}
+
 func TestReplicasShareAToken(t *testing.T) {
 	f := newFleet(t, 2, patient)
 	one, other := f.replicas[0], f.replicas[1]
@@ -177,41 +225,6 @@ func TestReplicasShareAToken(t *testing.T) {
 	if want := time.Hour - 45*time.Second; err != nil || life > want || life < want-10*time.Second {
 		t.Errorf("the entry lives for %v, %v; want %v", life, err, want)
 	}
-}
-
-// Subjects with less time find a token of a shorter step, and of no step that is too long.
-func TestReplicasShareEveryStep(t *testing.T) {
-	f := newFleet(t, 2, patient)
-	f.replicas[0].get(t, grant(), 10*time.Minute)
-	wantCache(t, f.replicas[1].get(t, grant(), 14*time.Minute), exchange.CacheRedis)
-	wantCache(t, f.replicas[1].get(t, grant(), 9*time.Minute), exchange.CacheMinted)
-	f.replicas[0].wantMints(t, 2)
-}
-
-func TestReplicasShareServedTokens(t *testing.T) {
-	f := newFleet(t, 2, patient)
-	f.replicas[0].get(t, bySecret(time.Hour), 24*time.Hour)
-	wantCache(t, f.replicas[1].get(t, bySecret(time.Hour), 24*time.Hour), exchange.CacheRedis)
-	f.replicas[0].wantMints(t, 1)
-}
-
-func TestOneMintForAllReplicas(t *testing.T) {
-	f := newFleet(t, 3, patient)
-	f.minter.will(func(_ context.Context, token exchange.Token) (exchange.Token, error) {
-		time.Sleep(300 * time.Millisecond) // as long as a mint takes
-		return token, nil
-	})
-	var all sync.WaitGroup
-	for i := range 1000 {
-		all.Go(func() {
-			if _, err := f.replicas[i%3].try(grant(), 24*time.Hour); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	f.replicas[0].wantMints(t, 1)
-	eventually(t, "the lock is given back", func() bool { return len(f.keys(t, "sts:1:lock:*")) == 0 })
 }
 
 // A replica that dies while it mints leaves its lock behind. The next waits for as long as that lasts, and one mints.
@@ -277,38 +290,6 @@ func TestALostLockIsAnothers(t *testing.T) {
 	}
 }
 
-// Renewals are shared, too: whoever is first renews for all.
-func TestOneRenewalForAllReplicas(t *testing.T) {
-	f := newFleet(t, 3, patient)
-	for _, r := range f.replicas {
-		r.get(t, grant(), 24*time.Hour)
-	}
-	f.clock.Add(time.Hour - 5*time.Minute - 10*time.Second) // comfort is about to end
-	for _, r := range f.replicas {
-		wantCache(t, r.get(t, grant(), 24*time.Hour), exchange.CacheMemory)
-	}
-	eventually(t, "all have the new one", func() bool {
-		for _, r := range f.replicas {
-			if r.get(t, grant(), 24*time.Hour).TrueExpiry.Sub(f.clock.Now()) < 50*time.Minute {
-				return false
-			}
-		}
-		return true
-	})
-	f.replicas[0].wantMints(t, 2)
-}
-
-// While Databricks is down, a token that another replica has minted is good to its last 45 s.
-func TestSharedTokensOutliveAnOutageOfMinting(t *testing.T) {
-	f := newFleet(t, 2, patient)
-	f.replicas[0].get(t, grant(), 24*time.Hour)
-	f.clock.Add(58 * time.Minute)
-	f.minter.fail(errDown)
-	if _, err := f.replicas[1].try(grant(), 24*time.Hour); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestTamperedEntries(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -348,7 +329,7 @@ func TestTamperedEntries(t *testing.T) {
 			f := newFleet(t, 1, patient)
 			f.replicas[0].get(t, grant(), 24*time.Hour)
 			c.tamper(t, f, f.entry(t))
-			before := f.minter.count()
+			before := f.minter.Count()
 
 			reader := f.join(t, patient, f.aead)
 			wantCache(t, reader.get(t, grant(), 24*time.Hour), exchange.CacheMinted)

@@ -28,7 +28,7 @@ func TestRenewalAhead(t *testing.T) {
 				first := w.get(t, test.grant, 8*time.Hour)
 				fits := time.Now().Add(test.fit - 2*time.Second)
 				time.Sleep(max(0, test.fit-2*time.Minute))
-				w.minter.will(slow(time.Second))
+				w.minter.Will(slow(time.Second))
 				renewed := time.Duration(0)
 				for time.Now().Before(fits) { // somebody asks every second
 					time.Sleep(time.Second)
@@ -48,7 +48,7 @@ func TestRenewalAhead(t *testing.T) {
 					return
 				}
 				w.wantMints(t, 2)
-				if e := w.recorder.last(t); e.Mint.Cause != exchange.CauseRenewal {
+				if e := w.lastEvent(t); e.Mint.Cause != exchange.CauseRenewal {
 					t.Errorf("the second mint's cause is %s", e.Mint.Cause)
 				}
 			})
@@ -81,12 +81,12 @@ func TestRenewalJitter(t *testing.T) {
 		moments := 0
 		for range 120 {
 			time.Sleep(time.Second)
-			before := w.minter.count()
+			before := w.minter.Count()
 			for _, g := range grants {
 				w.get(t, g, 8*time.Hour)
 			}
 			synctest.Wait()
-			if n := w.minter.count() - before; n > 10 {
+			if n := w.minter.Count() - before; n > 10 {
 				t.Errorf("%d renewals in one second", n)
 			} else if n > 0 {
 				moments++
@@ -105,7 +105,7 @@ func TestRenewalFails(t *testing.T) {
 		w := newWorld(t, inBubble)
 		first := w.get(t, grant(), 8*time.Hour)
 		time.Sleep(52 * time.Minute)
-		w.minter.fail(errDown)
+		w.minter.Fail(errDown)
 		for time.Until(first.TrueExpiry) > 47*time.Second {
 			time.Sleep(time.Second)
 			if token, err := w.try(grant(), 8*time.Hour); err != nil || token.Mint != first.Mint {
@@ -114,14 +114,14 @@ func TestRenewalFails(t *testing.T) {
 			synctest.Wait()
 		}
 		// 1, 2, 4, 8, 16 s, then every 30 s for at most seven minutes.
-		if n := w.minter.count() - 1; n < 10 || n > 20 {
+		if n := w.minter.Count() - 1; n < 10 || n > 20 {
 			t.Errorf("%d attempts to renew", n)
 		}
 		time.Sleep(3 * time.Second)
 		if token, err := w.try(grant(), 8*time.Hour); err == nil {
 			t.Errorf("served with %v left", time.Until(token.TrueExpiry))
 		}
-		w.minter.will(nil)
+		w.minter.Will(nil)
 		if token := w.get(t, grant(), 8*time.Hour); token.Mint == first.Mint {
 			t.Error("the outage outlives itself")
 		}
@@ -144,7 +144,7 @@ func TestOutage(t *testing.T) {
 			w := newWorld(t)
 			w.get(t, grant(), 8*time.Hour)
 			w.clock.Add(test.ago)
-			w.minter.fail(test.err)
+			w.minter.Fail(test.err)
 			for range 2 { // before the failure is known, and after
 				token, err := w.try(grant(), 8*time.Hour)
 				if (err == nil) != test.served || err != nil && reason(err) != reason(test.err) {
@@ -160,7 +160,7 @@ func TestOutageKeepsTheBound(t *testing.T) {
 	w := newWorld(t)
 	w.get(t, grant(), 8*time.Hour)
 	w.clock.Add(50 * time.Minute)
-	w.minter.fail(errDown)
+	w.minter.Fail(errDown)
 	if token, err := w.try(grant(), 5*time.Minute); err == nil {
 		t.Errorf("served a token with %v left", token.TrueExpiry.Sub(w.clock.Now()))
 	}
@@ -172,9 +172,9 @@ func TestOutageIsQuick(t *testing.T) {
 		w := newWorld(t, inBubble)
 		w.get(t, grant(), 8*time.Hour)
 		time.Sleep(57 * time.Minute)
-		w.minter.fail(errDown)
+		w.minter.Fail(errDown)
 		w.get(t, grant(), 8*time.Hour)
-		w.minter.will(slow(8 * time.Second))
+		w.minter.Will(slow(8 * time.Second))
 		time.Sleep(2 * time.Second)
 		asked := time.Now()
 		w.get(t, grant(), 8*time.Hour)

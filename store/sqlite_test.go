@@ -116,6 +116,15 @@ func TestSQLiteMigrations(t *testing.T) {
 	if again, v := schema(); again != newest || v != version {
 		t.Errorf("there and back again: version %d, schema\n%s\nwant\n%s", v, again, newest)
 	}
+	migrationsKeep(t, func() stepper { return openSQLite(t, path, nil) }, func(statement string) error {
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			return err
+		}
+		_, err = db.Exec(statement)
+		return errors.Join(err, db.Close())
+	}, "UPDATE ledger_version SET last = last + 1",
+		"INSERT INTO ledger (key, value, version) SELECT 'by-the-one-before', CAST('old' AS BLOB), last FROM ledger_version")
 }
 
 func TestSQLiteRefusals(t *testing.T) {

@@ -3,18 +3,13 @@ package store_test
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/keyset"
-	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/store"
@@ -39,8 +34,10 @@ func newWorld(t testing.TB, change ...func(*store.TokensConfig)) *world {
 	for _, f := range change {
 		f(&c)
 	}
-	w.minter = &minter{now: c.Now}
-	c.Minter = w.minter
+	w.minter = &minter{Now: c.Now}
+	if c.Minter == nil {
+		c.Minter = w.minter
+	}
 	var err error
 	if w.Tokens, err = store.NewTokens(c); err != nil {
 		t.Fatal(err)
@@ -67,67 +64,34 @@ func (w *world) get(t testing.TB, g exchange.Grant, rest time.Duration) exchange
 }
 
 func (w *world) try(g exchange.Grant, rest time.Duration) (exchange.Token, error) {
-	return w.Obtain(context.Background(), g, g.Lifetime, w.minter.now().Add(rest))
+	return w.Obtain(context.Background(), g, g.Lifetime, w.minter.Now().Add(rest))
 }
 
 func (w *world) wantMints(t testing.TB, want int) {
 	t.Helper()
-	if got := w.minter.count(); got != want {
+	if got := w.minter.Count(); got != want {
 		t.Errorf("%d mints, want %d", got, want)
 	}
-	if got := len(w.recorder.all()); got != want {
+	if got := len(w.recorder.All()); got != want {
 		t.Errorf("%d mint events, want %d", got, want)
 	}
 }
 
-// grant is minted by federation and lives an hour at most.
-func grant() exchange.Grant {
-	return exchange.Grant{
-		Workspace: "prod", Principal: "ml", Account: "aws", Host: "https://dbc.cloud.databricks.com",
-		ApplicationID: "11111111-2222-3333-4444-555555555555", Method: exchange.MethodFederation,
-		Scopes: []string{"model-serving", "sql"}, Lifetime: time.Hour, MinLifetime: time.Minute,
-	}
-}
+// The fakes and grants of the suite, by short names.
+type (
+	minter   = storetest.Minter
+	recorder = storetest.Recorder
+)
 
-func lasting(lifetime time.Duration) exchange.Grant {
-	g := grant()
-	g.Lifetime = lifetime
-	return g
-}
-
-// bySecret is minted by client secret: it lives an hour, whatever is asked.
-func bySecret(lifetime time.Duration) exchange.Grant {
-	g := lasting(lifetime)
-	g.Method, g.Credential = exchange.MethodClientSecret, "1"
-	return g
-}
-
-// minter answers like Databricks, until it is told otherwise.
-type minter struct {
-	now func() time.Time
-
-	mu     sync.Mutex
-	asked  []time.Time
-	answer func(ctx context.Context, token exchange.Token) (exchange.Token, error)
-}
-
-func (m *minter) Mint(ctx context.Context, id exchange.MintID, g exchange.Grant, until time.Time) (exchange.Token, error) {
-	m.mu.Lock()
-	m.asked = append(m.asked, until)
-	answer := m.answer
-	m.mu.Unlock()
-	token := exchange.Token{
-		Text: exchange.Secret("token of " + id), Scopes: g.Scopes, Details: g.Details, TrueExpiry: until, Bound: exchange.BoundToken, Mint: id,
-	}
-	if g.Method == exchange.MethodClientSecret {
-		token.Bound, token.TrueExpiry = exchange.BoundServed, m.now().Add(time.Hour).Truncate(time.Second)
-	}
-	token.SHA256 = sha256.Sum256([]byte(token.Text.Reveal()))
-	if answer != nil {
-		return answer(ctx, token)
-	}
-	return token, nil
-}
+var (
+	grant       = storetest.Grant
+	lasting     = storetest.Lasting
+	bySecret    = storetest.BySecret
+	detailed    = storetest.Detailed
+	newAEAD     = storetest.NewAEAD
+	errDown     = storetest.ErrDown
+	errRejected = storetest.ErrRejected
+)
 
 // longer is the token with a text of that many bytes.
 func longer(token exchange.Token, size int) exchange.Token {
@@ -136,79 +100,14 @@ func longer(token exchange.Token, size int) exchange.Token {
 	return token
 }
 
-func (m *minter) count() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.asked)
-}
-
-// will says what every later mint answers; nil is the usual.
-func (m *minter) will(answer func(ctx context.Context, token exchange.Token) (exchange.Token, error)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.answer = answer
-}
-
-func (m *minter) fail(err error) {
-	m.will(func(context.Context, exchange.Token) (exchange.Token, error) { return exchange.Token{}, err })
-}
-
-var (
-	errDown     = exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonUpstreamUnavailable, "down").After(time.Second)
-	errRejected = exchange.Refuse(exchange.CodeUpstream, exchange.ReasonUpstreamRejected, "refused")
-)
-
-// recorder keeps what was recorded, and can be full.
-type recorder struct {
-	mu     sync.Mutex
-	events []exchange.Event
-	full   bool
-}
-
-func (r *recorder) Record(ctx context.Context, e *exchange.Event) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, *e)
-	if r.full || ctx.Err() != nil {
-		return errors.New("no space left")
-	}
-	return nil
-}
-
-func (*recorder) RecordFailure(exchange.Failure) string { return "" }
-
-func (r *recorder) setFull(full bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.full = full
-}
-
-func (r *recorder) all() []exchange.Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]exchange.Event(nil), r.events...)
-}
-
-func (r *recorder) last(t testing.TB) exchange.Event {
+// lastEvent is what was recorded last.
+func (w *world) lastEvent(t testing.TB) exchange.Event {
 	t.Helper()
-	all := r.all()
+	all := w.recorder.All()
 	if len(all) == 0 {
 		t.Fatal("nothing was recorded")
 	}
 	return all[len(all)-1]
-}
-
-func newAEAD(t testing.TB) tink.AEAD {
-	t.Helper()
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := aead.New(handle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
 }
 
 // metric reads a metric's value, summed over its labels, or over those with these: name, value, name, value.

@@ -217,7 +217,8 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if authorities != nil {
 		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
 	}
-	return s.buildServer(cfg, exchanges, registry, authorities, parts)
+	api := &bearerParts{policy: s.policy, verifier: underTest(s.identity), gate: gate, recorder: record, clients: registry}
+	return s.buildServer(cfg, exchanges, api, authorities, parts)
 }
 
 func (s *service) startPolicy(ctx context.Context, cfg *config.Config, ledger exchange.Ledger, record exchange.Recorder) (*mapping.Engine, error) {
@@ -247,11 +248,11 @@ func (s *service) startTracing(ctx context.Context, endpoint string) error {
 	return nil
 }
 
-func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, registry *clients.Registry, authorities *clients.Authorities, parts []server.Part) error {
+func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, api *bearerParts, authorities *clients.Authorities, parts []server.Part) error {
 	c := server.Config{
 		HTTP: cfg.Listen.HTTP, GRPC: cfg.Listen.GRPC, Admin: cfg.Listen.Admin, Plaintext: cfg.Listen.Plaintext, Reflection: cfg.GRPC.Reflection,
 		Issuer: cfg.Issuer, FederationIssuer: cfg.Databricks.Federation.Issuer, JWKS: s.issuer.JWKS,
-		Exchanger: exchanges, Inquirer: exchanges, Clients: registry, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
+		Exchanger: exchanges, Inquirer: exchanges, Clients: api.clients, TrustedProxies: cfg.Listen.TrustedProxies, Parts: parts,
 		Now: now, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Tracing: s.tracing, SampleRatio: cfg.Telemetry.SampleRatio,
 	}
 	if tls := cfg.Listen.TLS; tls != nil {
@@ -260,7 +261,10 @@ func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, r
 	if authorities != nil {
 		c.ClientCAs = authorities.Pool
 	}
-	var err error
+	err := api.serveBearers(&c)
+	if err != nil {
+		return err
+	}
 	s.server, err = server.New(c)
 	return err
 }

@@ -65,7 +65,7 @@ func Ledger(t *testing.T, open OpenLedger) {
 		{"values are bytes", func(t *testing.T, l *ledgers) {
 			large := make([]byte, 1<<20)
 			for i := range large {
-				large[i] = byte(i>>8 ^ i)
+				large[i] = byte((i>>8 ^ i) & 0xff)
 			}
 			for i, value := range []string{"", "\x00\xff\n'\"", string(large)} {
 				key := fmt.Sprint("key", i)

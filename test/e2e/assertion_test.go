@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"maps"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -117,7 +118,7 @@ func signing(assertion string) func(*request) {
 // signingClient is a client's configuration, whose keys stand in a file of its name.
 func (w *world) signingClient(name string, more object, signers ...signer) object {
 	w.WriteFile(name+".jwks.json", keySet(w.t, signers...))
-	return w.clientWithoutSecret(object{"auth_method": "private_key_jwt", "jwks_file": name + ".jwks.json"}, more)
+	return w.clientWithoutSecret(object{"auth_method": "private_key_jwt", "jwks_file": filepath.Join(w.dir, name+".jwks.json")}, more)
 }
 
 // clientWithoutSecret is a client's configuration that says itself how it authenticates.

@@ -2,13 +2,11 @@ package e2e_test
 
 import (
 	"crypto/tls"
-	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestClientsDocument runs the commands of docs/clients.md and lets the clients in that they make.
@@ -63,13 +61,11 @@ func TestClientsDocument(t *testing.T) {
 	made := script("base64url", "now=")
 	made = strings.Replace(made[:strings.Index(made, "openssl genpkey")]+made[strings.Index(made, "now="):], "https://sts.acme.example", stsIssuer, 1)
 	assertion := run(w, made+"\nprintf %s \"$assertion\"")
-	mustGrant(t, w.askTLS((*pair)(nil).present(t), change(as(""), with("client_assertion", assertion, "client_assertion_type", assertionType))), 10*time.Minute)
+	mustGrant(t, w.Presenting((*pair)(nil).tls()).Ask(w.byItself("", signing(assertion))...), tenMinutes)
 
 	certificate, err := tls.LoadX509KeyPair(w.dir+"/etl.crt", w.dir+"/etl-tls.key")
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{certificate}}}}
-	defer client.CloseIdleConnections()
-	mustGrant(t, w.askTLS(client, change(as(""), with("client_id", "by-certificate"))), 10*time.Minute)
+	mustGrant(t, w.Presenting(&certificate).Ask(w.byItself("by-certificate")...), tenMinutes)
 }

@@ -1,11 +1,15 @@
 package e2e_test
 
 import (
+	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,10 +36,11 @@ type request struct {
 
 // answer is what came back, in the same words.
 type answer struct {
-	Status int         // HTTP's; gRPC's is translated
-	Header http.Header // nil for gRPC
-	// Code and RetryAfter are gRPC's.
-	Code       codes.Code    `json:"-"`
+	Status int         // HTTP's; gRPC's and that of a batch's member are translated
+	Header http.Header // nil for gRPC and members of a batch
+	// Code is gRPC's alone.
+	Code codes.Code `json:"-"`
+	// RetryAfter is when to ask again, 0 where nothing is said of it.
 	RetryAfter time.Duration `json:"-"`
 	Body       []byte
 
@@ -53,14 +58,29 @@ type answer struct {
 	DecisionID  string `json:"decision_id"`
 }
 
-// entrance is a door of the service.
+// entrance is a way to ask the service for a token.
 type entrance struct {
 	name string
-	ask  func(w *world, r request) answer
+	// recorded is how records name it.
+	recorded string
+	ask      func(w *world, r request) answer
 }
 
-// entrances are all doors through which a token request can go.
-var entrances = []entrance{{name: "form", ask: askForm}, {name: "grpc", ask: askGRPC}, {name: "json", ask: askJSON}}
+// entrances are all ways: a batch is one, too, and what it holds must fare as if it had been asked alone. The first three
+// are those for one request.
+var entrances = []entrance{
+	{"form", "form", askForm}, {"grpc", "grpc", askGRPC}, {"json", "json", askJSON},
+	{"grpc batch", "grpc", askGRPCBatch}, {"json batch", "json", askJSONBatch},
+}
+
+// singles are the entrances without batches: for what is expensive, or is a member of no batch.
+var singles = entrances[:3]
+
+// formOnly and others are the entrances that a row has, where not all have it.
+var (
+	formOnly  = []string{"form"}
+	jsonAlone = []string{"json"}
+)
 
 // b0 is the baseline request of the conformance rows: alice, of data-eng, asks through kong for workspace prod.
 func b0(w *world) request {
@@ -95,14 +115,46 @@ func (w *world) MintToken(recipe idp.Token) string {
 	return token
 }
 
-// Ask sends the baseline request with a change through the form.
+// Ask sends the baseline request with a change, through this world's entrance: the form, unless it was made by [world.Through].
+// What is answered is held against what other entrances answer, in tests that run through each.
 func (w *world) Ask(change ...func(*request)) answer {
+	w.t.Helper()
+	a := w.Probe(change...)
+	if w.hear != nil {
+		w.hear(a)
+	}
+	return a
+}
+
+// Probe is Ask for what comes as often as it happens to, or beside others: it is held against nothing.
+func (w *world) Probe(change ...func(*request)) answer {
 	w.t.Helper()
 	r := b0(w)
 	for _, f := range change {
 		f(&r)
 	}
-	return askForm(w, r)
+	return w.door.ask(w, r)
+}
+
+// Within is the same world, whose callers leave when ctx ends; they are answered nothing.
+func (w *world) Within(ctx context.Context) *world {
+	within := *w
+	within.ctx = ctx
+	return &within
+}
+
+func (w *world) context() context.Context {
+	if w.ctx != nil {
+		return w.ctx
+	}
+	return w.t.Context()
+}
+
+// Through is the same world, asked through an entrance.
+func (w *world) Through(e entrance) *world {
+	through := *w
+	through.door = e
+	return &through
 }
 
 // with sets parameters of a request: name, value, name, value; "" leaves one out.
@@ -127,54 +179,68 @@ func askForm(w *world, r request) answer {
 	if r.Raw != nil {
 		return w.Do(r.Raw(w))
 	}
-	form := url.Values{}
-	for name, values := range r.Params {
-		form[name] = values
-	}
-	secret := r.Secret
-	if secret == "" {
-		secret = w.secrets[r.Client]
-	}
-	var basic string
-	switch {
-	case r.Client == "":
-	case r.Client == "poster":
+	form := maps.Clone(r.Params)
+	if r.Client == "poster" {
 		form.Set("client_id", r.Client)
-		form.Set("client_secret", secret)
-	default:
-		basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(r.Client)+":"+url.QueryEscape(secret)))
+		form.Set("client_secret", cmp.Or(r.Secret, w.secrets[r.Client]))
+		r.Client = ""
 	}
-	req := w.FormRequest(form.Encode())
+	return w.Do(w.headed(w.FormRequest(form.Encode()), r))
+}
+
+// headed gives an HTTP request what r has beside its parameters.
+func (w *world) headed(req *http.Request, r request) *http.Request {
 	for name, values := range r.Header {
 		req.Header[name] = values
 	}
-	if basic != "" {
+	if basic := w.basic(r); basic != "" {
 		req.Header.Set("Authorization", basic)
 	}
-	return w.Do(req)
+	return req
+}
+
+// basic is the Authorization of a request, "" for one without.
+func (w *world) basic(r request) string {
+	if r.Client == "" {
+		return ""
+	}
+	return basicAuth(r.Client, cmp.Or(r.Secret, w.secrets[r.Client]))
+}
+
+func basicAuth(id, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }
 
 // FormRequest is a POST of body to the token endpoint, without credentials.
 func (w *world) FormRequest(body string) *http.Request {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.sts.http+"/oauth2/token", strings.NewReader(body))
+	return w.post("/oauth2/token", "application/x-www-form-urlencoded", body)
+}
+
+// JSONRequest is a POST of a body to the API, without credentials.
+func (w *world) JSONRequest(path, body string) *http.Request {
+	w.t.Helper()
+	return w.post(path, "application/json", body)
+}
+
+func (w *world) post(path, mediaType, body string) *http.Request {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.context(), http.MethodPost, w.scheme+"://"+w.sts.http+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Content-Type", mediaType)
 	return req
 }
 
 // basicAuth is the Authorization header of a client of this world.
-func (w *world) basicAuth(client string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(client)+":"+url.QueryEscape(w.secrets[client])))
-}
+func (w *world) basicAuth(client string) string { return basicAuth(client, w.secrets[client]) }
 
 // Do sends an HTTP request and reads the answer, JSON or not.
 func (w *world) Do(req *http.Request) answer {
 	w.t.Helper()
 	a, err := w.try(req)
-	if err != nil {
+	if err != nil && w.context().Err() == nil {
 		w.t.Fatal(err)
 	}
 	return a
@@ -193,8 +259,15 @@ func (w *world) try(req *http.Request) (answer, error) {
 	var a answer
 	_ = json.Unmarshal(body, &a) // what isn't JSON leaves the fields empty, and the rows look at them
 	a.Status, a.Header, a.Body = resp.StatusCode, resp.Header, body
-	if a.Status >= http.StatusBadRequest && !strings.HasPrefix(req.URL.String(), w.dbx.URL()) {
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		a.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	switch {
+	case strings.HasPrefix(req.URL.String(), w.dbx.URL()):
+	case a.Status >= http.StatusBadRequest:
 		w.said.addError(a)
+	default:
+		w.said.addError(answer{Status: a.Status, Header: a.Header})
 	}
 	return a, nil
 }

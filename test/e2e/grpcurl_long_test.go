@@ -3,11 +3,7 @@
 package e2e_test
 
 import (
-	"encoding/json"
 	"net/http"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 )
 
@@ -16,19 +12,11 @@ import (
 func TestLong_GRPCURL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(_ *world, s *setup) { s.config["grpc"] = object{"reflection": true} })
-	cmd := exec.Command("go", "tool", "-modfile=../../tools/grpcurl/go.mod", "grpcurl", "-plaintext", "-expand-headers",
-		"-H", "authorization: ${AUTHORIZATION}", "-d", "@", w.sts.grpc, "sts.v1.TokenService/Exchange")
-	cmd.Env = append(os.Environ(), "AUTHORIZATION="+w.basicAuth("kong"))
-	cmd.Stdin = strings.NewReader(protoJSON(w, message(w, b0(w))))
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stderr.String())
-	}
-	var a struct{ AccessToken string } // grpcurl prints names in camelCase
-	if err := json.Unmarshal(out, &a); err != nil || a.AccessToken == "" {
-		t.Fatalf("%v: %s", err, out)
+	const ours = `grpcurl() { go tool -modfile=../../tools/grpcurl/go.mod grpcurl -plaintext "$@"; }` + "\n"
+	var a struct{ AccessToken, DecisionID string } // grpcurl prints names in camelCase
+	w.shell(t, ours+commandsOf(t, "export AUTHORIZATION="), &a)
+	if got := w.Exchange(a.DecisionID); got.Entrance != "grpc" || got.Client != "kong" || got.Outcome != "granted" {
+		t.Errorf("recorded as %+v", got)
 	}
 	if status := w.Invoke("churn", a.AccessToken); status != http.StatusOK {
 		t.Errorf("the token calls the model: status %d", status)

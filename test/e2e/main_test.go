@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -33,5 +34,10 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer postgres.Close()
-	return m.Run()
+	code := m.Run()
+	if missing := covered.missing(); code == 0 && wholePackage() && len(missing) > 0 {
+		fmt.Fprintf(os.Stderr, "rows of the conformance list:\n    %s\n", strings.Join(missing, "\n    "))
+		return 1
+	}
+	return code
 }

@@ -47,6 +47,8 @@ type record struct {
 	DurationUS    int64          `json:"duration_us"`
 	Cause         string         `json:"cause"`
 	Action        string         `json:"action"`
+	Object        string         `json:"object"`
+	Detail        string         `json:"detail"`
 	Count         int            `json:"count"`
 	Groups        []string       `json:"groups"`
 	Claims        map[string]any `json:"claims"`
@@ -160,27 +162,27 @@ func (w *world) Exchange(decisionID string) record {
 // TestRowI03 holds that every decision id leads to exactly one record, those from before client authentication included.
 func TestRowI03(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	for _, tc := range []struct {
-		name string
-		a    answer
-		typ  string
-	}{
-		{"granted", w.Ask(), "exchange"},
-		{"bad token", w.Ask(with("subject_token", "x")), "exchange"},
-		{"no rule", w.Ask(with("subject_token", w.Token(map[string]any{"groups": []string{}}))), "exchange"},
-		{"malformed", w.Ask(with("subject_token_type", "")), "exchange"},
-		{"wrong secret", w.Ask(func(r *request) { r.Secret = "wrong" }), "failures"},
-		{"no grant type", w.Ask(with("grant_type", "")), "failures"},
-	} {
-		id, typ := tc.a.DecisionID, tc.typ
-		w.Eventually(tc.name+" is recorded", func() bool { // a summary is written when its second is over
-			for _, r := range w.Records() {
-				if r.ID == id {
-					return r.Type == typ
+	eachEntrance(t, newWorld(t), "I03", func(t *testing.T, w *world) {
+		for _, tc := range []struct {
+			name string
+			a    answer
+			typ  string
+		}{
+			{"granted", w.Ask(), "exchange"},
+			{"bad token", w.Ask(token("x")), "exchange"},
+			{"no rule", w.Ask(token(w.lasting("ada"))), "exchange"},
+			{"malformed", w.Ask(with("subject_token_type", "")), "exchange"},
+			{"wrong secret", w.Ask(func(r *request) { r.Secret = "wrong" }), "failures"},
+			{"repeated", w.Ask(func(r *request) { r.Params["scope"] = []string{"a", "b"} }), "failures"},
+		} {
+			w.Eventually(tc.name+" is recorded", func() bool { // a summary is written when its second is over
+				for _, r := range w.Records() {
+					if r.ID == tc.a.DecisionID {
+						return r.Type == tc.typ
+					}
 				}
-			}
-			return false
-		})
-	}
+				return false
+			})
+		}
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lakegate/sts/exchange"
 )
@@ -26,9 +25,6 @@ type row struct {
 	// only names the entrances that have such a thing; nil means all.
 	only []string
 }
-
-// formOnly marks rows about the framing of a form.
-var formOnly = []string{"form"}
 
 // of is a row of these entrances alone.
 func of(only []string, r row) row {
@@ -59,32 +55,39 @@ func subject(claims map[string]any, f ...func(*request)) func(*world) request {
 	}
 }
 
-// runRows runs each row through each entrance, and holds what every answer must be, whatever the row, and that all
-// entrances left the same record.
+// runRows runs each row through each entrance that has it, and holds what every answer must be, whatever the row, and
+// that all entrances answered and recorded the same.
 func runRows(t *testing.T, w *world, rows []row) {
-	p := parity{}
+	t.Helper()
+	h := newHearing(w)
+	h.shared = true
 	for i, e := range entrances {
-		// The bad tokens of the entrance before are forgotten after a minute, or this one would be limited for them.
-		w.Move(time.Duration(i) * 61 * time.Second)
+		if i > 0 {
+			w.Later()
+		}
 		t.Run(e.name, func(t *testing.T) {
 			for _, r := range rows {
 				if r.only != nil && !slices.Contains(r.only, e.name) {
 					continue
 				}
-				t.Run(r.id, func(t *testing.T) { p.add(r.id, e.name, runRow(t, w, e, r)) })
+				t.Run(r.id, func(t *testing.T) {
+					covered.note(r.id, e.name)
+					runRow(t, h.through(t, e, r.id), r)
+				})
 			}
 		})
 	}
-	p.hold(t, w)
+	h.hold(t)
 }
 
-func runRow(t *testing.T, w *world, e entrance, r row) answer {
+func runRow(t *testing.T, w *world, r row) {
 	ask := b0
 	if r.ask != nil {
 		ask = r.ask
 	}
 	req := ask(w)
-	a := e.ask(w, req)
+	a := w.door.ask(w, req)
+	w.hear(a)
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
@@ -98,7 +101,6 @@ func runRow(t *testing.T, w *world, e entrance, r row) answer {
 	if r.check != nil {
 		r.check(t, w, a)
 	}
-	return a
 }
 
 // holdAlways is what rows A01 to A03, D08, D09, I02 and I03 ask of every answer.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/internal/emulator"
@@ -63,15 +64,16 @@ func TestRowsC(t *testing.T) {
 // TestRowC18 holds that one token under two types is judged, and recorded, as each.
 func TestRowC18(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	token := w.Token(nil)
-	for _, typ := range []string{typeJWT, typeAccessToken} {
-		a := w.Ask(with("subject_token", token, "subject_token_type", typ))
-		mustGrant(t, a, tenMinutes)
-		if got := w.Exchange(a.DecisionID).SubjectToken.Type; !strings.HasSuffix(typ, ":"+got) {
-			t.Errorf("recorded as %q, want %q", got, typ)
+	eachEntrance(t, newWorld(t), "C18", func(t *testing.T, w *world) {
+		token := w.Token(nil)
+		for _, typ := range []string{typeJWT, typeAccessToken} {
+			a := w.Ask(with("subject_token", token, "subject_token_type", typ))
+			mustGrant(t, a, tenMinutes)
+			if got := w.Exchange(a.DecisionID).SubjectToken.Type; !strings.HasSuffix(typ, ":"+got) {
+				t.Errorf("recorded as %q, want %q", got, typ)
+			}
 		}
-	}
+	})
 }
 
 func TestRowsD(t *testing.T) {
@@ -93,6 +95,7 @@ func TestRowsD(t *testing.T) {
 // served and nothing kept.
 func TestRowsD10(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t)
 	set := func(name string, value any) emulator.Fault {
 		text, err := json.Marshal(value)
 		if err != nil {
@@ -118,30 +121,32 @@ func TestRowsD10(t *testing.T) {
 		{"D11 negative", "data-eng", set("expires_in", -600), exchange.ReasonUpstreamInvalid},
 		{"D11 string", "data-eng", set("expires_in", "600"), exchange.ReasonUpstreamInvalid},
 		{"D11 10^12", "data-eng", set("expires_in", 1_000_000_000_000), exchange.ReasonUpstreamInvalid},
-		{"outlives its assertion", "data-eng", emulator.Fault{OutliveBy: tenMinutes}, exchange.ReasonUpstreamInvalid},
-		{"outlives its assertion and says nothing", "data-eng", emulator.Fault{OutliveBy: tenMinutes, Conceal: true}, exchange.ReasonUpstreamInvalid},
-		{"cut off", "data-eng", emulator.Fault{Cut: true}, exchange.ReasonUpstreamUnavailable},
-		{"not JSON", "data-eng", emulator.Fault{Body: "<html>"}, exchange.ReasonUpstreamInvalid},
-		{"too long", "data-eng", emulator.Fault{Pad: 2 << 20}, exchange.ReasonUpstreamInvalid},
+		{"D10 outlives its assertion", "data-eng", emulator.Fault{OutliveBy: tenMinutes}, exchange.ReasonUpstreamInvalid},
+		{"D10 outlives its assertion and says nothing", "data-eng", emulator.Fault{OutliveBy: tenMinutes, Conceal: true}, exchange.ReasonUpstreamInvalid},
+		{"D10 cut off", "data-eng", emulator.Fault{Cut: true}, exchange.ReasonUpstreamUnavailable},
+		{"D10 not JSON", "data-eng", emulator.Fault{Body: "<html>"}, exchange.ReasonUpstreamInvalid},
+		{"D10 too long", "data-eng", emulator.Fault{Pad: 2 << 20}, exchange.ReasonUpstreamInvalid},
 	} {
 		t.Run(tc.id, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			tc.fault.Route = databricks.TokenRoute
-			remove := w.dbx.AddFault(tc.fault)
-			ask := with("subject_token", w.Token(map[string]any{"groups": []string{tc.group}}))
-			a := w.Ask(ask)
-			if tc.reason == exchange.ReasonUpstreamInvalid {
-				mustRefuse(t, a, http.StatusBadGateway, "server_error", tc.reason)
-			} else {
-				mustRefuse(t, a, http.StatusServiceUnavailable, "temporarily_unavailable", tc.reason)
-			}
-			remove()
-			before := w.dbx.Mints("")
-			w.Eventually("it mints again", func() bool { return w.Ask(ask).Status == http.StatusOK })
-			if w.dbx.Mints("") == before {
-				t.Error("something of the doubtful answer was kept: no mint followed")
-			}
+			w.Later()
+			eachOf(t, singles, w, tc.id, func(t *testing.T, w *world) {
+				tc.fault.Route = databricks.TokenRoute
+				remove := w.dbx.AddFault(tc.fault)
+				ask := with("subject_token", w.Token(map[string]any{"groups": []string{tc.group}}))
+				a := w.Ask(ask)
+				if tc.reason == exchange.ReasonUpstreamInvalid {
+					mustRefuse(t, a, http.StatusBadGateway, "server_error", tc.reason)
+				} else {
+					mustRefuse(t, a, http.StatusServiceUnavailable, "temporarily_unavailable", tc.reason)
+				}
+				remove()
+				before := w.dbx.Mints("")
+				w.Move(2 * time.Second) // beyond the pause after a failure
+				mustGrant(t, w.Ask(ask), tenMinutes)
+				if w.dbx.Mints("") == before {
+					t.Error("something of the doubtful answer was kept: no mint followed")
+				}
+			})
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -88,36 +87,37 @@ func TestRowsE(t *testing.T) {
 // TestRowE02 holds that a client can't tell a target that it may not ask for from one that doesn't exist.
 func TestRowE02(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	strip := func(a answer) string {
-		return string(bytes.ReplaceAll(a.Body, []byte(a.DecisionID), nil))
-	}
-	for _, pair := range [][2]string{{"nowhere", "staging"}, {"nowhere/ml-inference", "staging/stage"}} {
-		unknown, foreign := w.Ask(with("audience", pair[0])), w.Ask(with("audience", pair[1]))
-		if strip(unknown) != strip(foreign) || unknown.Status != foreign.Status {
-			t.Errorf("they differ:\n%s\n%s", unknown.Body, foreign.Body)
+	eachEntrance(t, newWorld(t), "E02", func(t *testing.T, w *world) {
+		strip := func(a answer) string { return strings.ReplaceAll(string(a.Body), a.DecisionID, "") }
+		for _, pair := range []struct{ client, unknown, foreign string }{
+			{"kong", "nowhere", "staging"},
+			{"kong", "nowhere/ml-inference", "staging/stage"},
+			// A client that may ask for one principal alone learns nothing of its neighbours.
+			{"pinned", "prod/nothing", "prod/etl"},
+		} {
+			unknown, foreign := w.Ask(as(pair.client), with("audience", pair.unknown)), w.Ask(as(pair.client), with("audience", pair.foreign))
+			mustRefuse(t, unknown, http.StatusBadRequest, "invalid_target", exchange.ReasonTargetUnknown)
+			if strip(unknown) != strip(foreign) || unknown.Status != foreign.Status || unknown.Code != foreign.Code {
+				t.Errorf("they differ:\n%s\n%s", unknown.Body, foreign.Body)
+			}
 		}
-	}
-	// A client that may ask for one principal alone learns nothing of its neighbours.
-	unknown, foreign := w.Ask(as("pinned"), with("audience", "prod/nothing")), w.Ask(as("pinned"), with("audience", "prod/etl"))
-	if strip(unknown) != strip(foreign) || unknown.Status != foreign.Status {
-		t.Errorf("they differ:\n%s\n%s", unknown.Body, foreign.Body)
-	}
-	mustGrant(t, w.Ask(as("pinned"), with("audience", "prod/ml-inference")), tenMinutes)
+		mustGrant(t, w.Ask(as("pinned"), with("audience", "prod/ml-inference")), tenMinutes)
+	})
 }
 
 // TestRowE13 holds that the order of scopes makes no difference, and neither do repetitions.
 func TestRowE13(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	token := w.Token(map[string]any{"groups": []string{"etl"}})
-	first := w.Ask(with("subject_token", token, "scope", "sql all-apis all-apis"))
-	second := w.Ask(with("subject_token", token, "scope", "all-apis sql"))
-	mustGrant(t, first, quarterHour)
-	if first.AccessToken != second.AccessToken || w.dbx.Mints("") != 1 {
-		t.Errorf("two entries for one grant: %d mints", w.dbx.Mints(""))
-	}
-	if narrow := w.Ask(with("subject_token", token, "scope", "sql")); narrow.AccessToken == first.AccessToken { // J10
-		t.Error("a narrower request got the wider token")
-	}
+	eachEntrance(t, newWorld(t), "E13 J10", func(t *testing.T, w *world) {
+		token := w.Token(map[string]any{"groups": []string{"etl"}})
+		first := w.Ask(with("subject_token", token, "scope", "sql all-apis all-apis"))
+		second := w.Ask(with("subject_token", token, "scope", "all-apis sql"))
+		mustGrant(t, first, quarterHour)
+		if first.AccessToken != second.AccessToken || w.dbx.Mints("") != 1 {
+			t.Errorf("two entries for one grant: %d mints", w.dbx.Mints(""))
+		}
+		if narrow := w.Ask(with("subject_token", token, "scope", "sql")); narrow.AccessToken == first.AccessToken { // J10
+			t.Error("a narrower request got the wider token")
+		}
+	})
 }

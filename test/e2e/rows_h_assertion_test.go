@@ -75,92 +75,166 @@ func TestRowsHAssertion(t *testing.T) {
 		unauthorized("H22 an ID token", change(signing(w.Token(object{"aud": stsIssuer}))), failed),
 		{id: "H23", ask: change(as("idle")), status: 400, code: "unauthorized_client", reason: exchange.ReasonClientNotAllowed},
 		unauthorized("H23 authentication first", change(as("idle"), func(r *request) { r.Secret = "wrong" }), failed),
-		{id: "H24", ask: change(as(""), with("client_id", "door")), only: formOnly, status: 400, code: "unauthorized_client", reason: exchange.ReasonClientNotAllowed, says: "public"},
+		{id: "H24", ask: change(as(""), with("client_id", "door")), status: 400, code: "unauthorized_client", reason: exchange.ReasonClientNotAllowed, says: "public"},
 		unauthorized("H25 with an assertion", asserts(stranger, "etl", nil, with("subject_token", "nonsense")), failed),
 	})
 }
 
-// TestRowH03Assertion holds that an unknown client can't be told from a wrong key, but for the time, which unit tests count in signatures.
+// TestRowH03Assertion holds that an unknown client can't be told from a wrong key, but for the time, which unit tests count
+// in signatures.
 func TestRowH03Assertion(t *testing.T) {
 	t.Parallel()
 	key, stranger := newSigner(t, "", jose.ES256), newSigner(t, "", jose.ES256)
-	w := newSettledWorld(t, func(w *world, s *setup) { s.config["clients"].(object)["etl"] = w.signingClient("etl", nil, key) })
-	want := w.Ask(as("nobody"), func(r *request) { r.Secret = "wrong" })
-	for _, client := range []string{"etl", "kong", "nobody"} {
-		got := w.Ask(signing(w.Assert(stranger, client, nil)))
-		if got.Status != want.Status || got.Error != want.Error || got.Reason != want.Reason || got.Description != want.Description {
-			t.Errorf("%s: %s, want %s", client, got.Body, want.Body)
+	telling := newSettledWorld(t, withSigningClients(key))
+	eachEntrance(t, telling, "H03", func(t *testing.T, w *world) {
+		want := w.Ask(as("nobody"), func(r *request) { r.Secret = "wrong" })
+		for _, client := range []string{"etl", "kong", "nobody"} {
+			got := w.Ask(signing(w.Assert(stranger, client, nil)))
+			if got.Status != want.Status || got.Error != want.Error || got.Reason != want.Reason || got.Description != want.Description {
+				t.Errorf("%s: %s, want %s", client, got.Body, want.Body)
+			}
 		}
+	})
+}
+
+// withSigningClients lets clients authenticate by key: etl, and nightly by the same.
+func withSigningClients(key signer) func(w *world, s *setup) {
+	return func(w *world, s *setup) {
+		clients := s.config["clients"].(object)
+		clients["etl"], clients["nightly"] = w.signingClient("etl", nil, key), w.signingClient("nightly", nil, key)
 	}
+}
+
+func usedBefore(t *testing.T, a answer) {
+	t.Helper()
+	mustRefuse(t, a, 401, "invalid_client", exchange.ReasonClientAuthenticationFailed)
+	if !strings.Contains(a.Description, "used before") {
+		t.Errorf("%s", a.Body)
+	}
+}
+
+// TestRowH15Entrances uses an assertion through one entrance and then through each other: the mark is the service's, not
+// the entrance's. It is one of client and jti, so that another client's jti may be the same.
+func TestRowH15Entrances(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t, "", jose.ES256)
+	w := newSettledWorld(t, withSigningClients(key))
+	for _, first := range entrances {
+		jti := object{"jti": "used through the " + first.name}
+		used := w.Assert(key, "etl", jti)
+		mustGrant(t, w.Through(first).Ask(signing(used)), tenMinutes)
+		for _, second := range entrances {
+			t.Logf("first through %s, then through %s", first.name, second.name)
+			usedBefore(t, w.Through(second).Ask(signing(used)))
+		}
+		mustGrant(t, w.Through(first).Ask(signing(w.Assert(key, "nightly", jti))), tenMinutes)
+		usedBefore(t, w.Through(first).Ask(signing(w.Assert(key, "etl", jti)))) // another assertion, the same jti
+	}
+}
+
+// TestRowH15Replicas uses an assertion at one of two replicas that share a Redis and a database, and then at the other.
+func TestRowH15Replicas(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t, "", jose.ES256)
+	w := newSettledWorld(t, withSigningClients(key), on(postgres.NewDatabase(t)), over(startRedis(t), "1s"))
+	other := w.Replica()
+	eachEntrance(t, w, "H15", func(t *testing.T, w *world) {
+		there := other.Through(w.door)
+		there.base = w.base
+		used := w.Assert(key, "etl", nil)
+		mustGrant(t, w.Ask(signing(used)), tenMinutes)
+		usedBefore(t, there.Probe(signing(used)))
+		usedBefore(t, w.Ask(signing(used)))
+		used = w.Assert(key, "etl", nil)
+		mustGrant(t, there.Probe(signing(used)), tenMinutes)
+		usedBefore(t, w.Ask(signing(used)))
+	})
 }
 
 // TestRowH15Restart holds that a service which has forgotten its marks refuses what it may have seen.
 func TestRowH15Restart(t *testing.T) {
 	t.Parallel()
 	key := newSigner(t, "", jose.ES256)
-	w := newSettledWorld(t, func(w *world, s *setup) { s.config["clients"].(object)["etl"] = w.signingClient("etl", nil, key) })
-	used := w.Assert(key, "etl", object{"exp": w.Now().Add(9 * time.Minute).Unix()})
-	mustGrant(t, w.Ask(signing(used)), 10*time.Minute)
-	mustRefuse(t, w.Ask(signing(used)), 401, "invalid_client", exchange.ReasonClientAuthenticationFailed)
-
+	w := newSettledWorld(t, withSigningClients(key))
+	used := map[string]string{}
+	for _, e := range entrances {
+		used[e.name] = w.Assert(key, "etl", object{"exp": w.Now().Add(9 * time.Minute).Unix()})
+		mustGrant(t, w.Through(e).Ask(signing(used[e.name])), tenMinutes)
+		usedBefore(t, w.Through(e).Ask(signing(used[e.name])))
+	}
 	w.sts.Stop(t)
 	w.Start()
-	for what, assertion := range map[string]string{"a replay": used, "one made at the start": w.Assert(key, "etl", nil)} {
-		a := w.Ask(signing(assertion))
-		t.Log(what)
+	h := newHearing(w)
+	h.shared = true
+	undecided := func(e entrance, row, assertion string) {
+		t.Helper()
+		a := h.through(t, e, row).Ask(signing(assertion))
 		mustRefuse(t, a, 503, "temporarily_unavailable", exchange.ReasonReplayCheckUnavailable)
-		if a.Header.Get("Retry-After") == "" {
-			t.Errorf("%s: no Retry-After", what)
-		}
+		wantRetryAfter(t, a)
+	}
+	for _, e := range entrances {
+		undecided(e, "a replay", used[e.name])
+		undecided(e, "one made at the start", w.Assert(key, "etl", nil))
 	}
 	w.Move(2 * settled)
-	mustRefuse(t, w.Ask(signing(used)), 503, "temporarily_unavailable", exchange.ReasonReplayCheckUnavailable)
-	mustGrant(t, w.Ask(signing(w.Assert(key, "etl", nil))), 10*time.Minute)
+	for _, e := range entrances {
+		undecided(e, "a replay, later", used[e.name])
+		mustGrant(t, w.Through(e).Ask(signing(w.Assert(key, "etl", nil))), tenMinutes)
+	}
+	h.hold(t)
 }
 
-// TestRowH15AtOnce holds that of many who use one assertion at the same time, one gets in.
+// TestRowH15AtOnce holds that of many who use one assertion at the same time, through whichever entrance, one gets in.
 func TestRowH15AtOnce(t *testing.T) {
 	t.Parallel()
 	key := newSigner(t, "", jose.ES256)
-	w := newSettledWorld(t, func(w *world, s *setup) { s.config["clients"].(object)["etl"] = w.signingClient("etl", nil, key) })
-	form := change(with("client_assertion", w.Assert(key, "etl", nil), "client_assertion_type", assertionType))(w).Params.Encode()
+	w := newSettledWorld(t, withSigningClients(key))
+	used := w.Assert(key, "etl", nil)
 	var granted, refused atomic.Int64
 	var all sync.WaitGroup
-	for range 32 {
+	for i := range 40 {
 		all.Go(func() {
-			switch a, err := w.try(w.FormRequest(form)); {
-			case err == nil && a.Status == http.StatusOK:
+			switch a := w.Through(entrances[i%len(entrances)]).Probe(signing(used)); a.Status {
+			case http.StatusOK:
 				granted.Add(1)
-			case err == nil && a.Status == http.StatusUnauthorized:
+			case http.StatusUnauthorized:
 				refused.Add(1)
 			}
 		})
 	}
 	all.Wait()
-	if granted.Load() != 1 || refused.Load() != 31 {
+	if granted.Load() != 1 || refused.Load() != 39 {
 		t.Errorf("%d granted, %d refused", granted.Load(), refused.Load())
 	}
 }
 
-// TestRowH26Keys rotates a client's keys in the running service while it is being asked: no request of a key in force fails.
+// TestRowH26Keys rotates a client's keys in the running service while it is being asked: no request of a key in force
+// fails.
 func TestRowH26Keys(t *testing.T) {
 	t.Parallel()
 	old, next := newSigner(t, "2026-11", jose.ES256), newSigner(t, "2026-12", jose.EdDSA)
-	w := newSettledWorld(t, func(w *world, s *setup) { s.config["clients"].(object)["etl"] = w.signingClient("etl", nil, old) })
-	status := func(s signer) int {
-		r := change(with("client_assertion", w.Assert(s, "etl", nil), "client_assertion_type", assertionType))(w)
-		a, err := w.try(w.FormRequest(r.Params.Encode()))
-		if err != nil {
-			return 0
-		}
-		return a.Status
+	rotating := newSettledWorld(t, func(w *world, s *setup) { s.config["clients"].(object)["etl"] = w.signingClient("etl", nil, old) })
+	eachOf(t, singles, rotating, "H26", func(t *testing.T, w *world) { rotateKeys(t, w, old, next) })
+}
+
+func rotateKeys(t *testing.T, w *world, old, next signer) {
+	is := func(s signer, status int) func() bool {
+		return func() bool { return w.Probe(signing(w.Assert(s, "etl", nil))).Status == status }
 	}
+	granted := func(s signer) { t.Helper(); mustGrant(t, w.Ask(signing(w.Assert(s, "etl", nil))), tenMinutes) }
+	refused := func(s signer) {
+		t.Helper()
+		mustRefuse(t, w.Ask(signing(w.Assert(s, "etl", nil))), 401, "invalid_client", exchange.ReasonClientAuthenticationFailed)
+	}
+	granted(old)
+	refused(next)
+
 	var inUse atomic.Pointer[signer]
 	inUse.Store(&old)
 	var asked, failed atomic.Int64
 	stop := make(chan struct{})
 	var load sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		load.Go(func() {
 			for {
 				select {
@@ -169,37 +243,33 @@ func TestRowH26Keys(t *testing.T) {
 				default:
 				}
 				asked.Add(1)
-				if status(*inUse.Load()) != http.StatusOK {
+				if !is(*inUse.Load(), http.StatusOK)() {
 					failed.Add(1)
 				}
 			}
 		})
 	}
-	if got := status(next); got != http.StatusUnauthorized {
-		t.Errorf("the new key before it is known: %d", got)
-	}
 	w.WriteFile("etl.jwks.json", keySet(t, old, next))
-	w.Eventually("the new key is known", func() bool { return status(next) == http.StatusOK })
-	if got := status(old); got != http.StatusOK {
-		t.Errorf("the old key within the overlap: %d", got)
-	}
+	w.Eventually("the new key is known", is(next, http.StatusOK))
+	granted(old)
+	granted(next)
 	inUse.Store(&next)
-	w.Eventually("the client has changed its key", func() bool { return asked.Load() > 50 })
+	before := asked.Load()
+	w.Eventually("the client has changed its key", func() bool { return asked.Load() > before+10 })
 	// A request of the old key may be on its way still: the load ends before that key does.
 	close(stop)
 	load.Wait()
 	w.WriteFile("etl.jwks.json", keySet(t, next))
-	w.Eventually("the old key is forgotten", func() bool { return status(old) == http.StatusUnauthorized })
-	if got := status(next); got != http.StatusOK {
-		t.Errorf("the new key after the overlap: %d", got)
-	}
+	w.Eventually("the old key is forgotten", is(old, http.StatusUnauthorized))
+	granted(next)
+	refused(old)
 	// A bad file leaves the good keys in force.
 	w.WriteFile("etl.jwks.json", `{"keys":[]}`)
 	w.Eventually("the bad file is noticed", func() bool { return w.Ready().Status == "degraded" })
-	if got := status(next); got != http.StatusOK {
-		t.Errorf("the key under a bad file: %d", got)
-	}
+	granted(next)
 	if failed.Load() > 0 {
 		t.Errorf("%d of %d requests failed during the rotation", failed.Load(), asked.Load())
 	}
+	w.WriteFile("etl.jwks.json", keySet(t, old))
+	w.Eventually("all is as it was", is(old, http.StatusOK))
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/credentials"
+
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/server/clients"
 )
@@ -25,14 +27,15 @@ type pair struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newPair makes a certificate that lives for these hours, signed by ca, or by itself where that is nil.
-func newPair(t *testing.T, ca *pair, subject pkix.Name, uri string, from, to int) *pair {
+// newPair makes a certificate that lives for these hours of the world, signed by ca, or by itself where that is nil.
+func (w *world) newPair(ca *pair, subject pkix.Name, uri string, from, to int) *pair {
+	t := w.t
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
+	now := w.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: subject, BasicConstraintsValid: true,
 		NotBefore: now.Add(time.Duration(from) * time.Hour), NotAfter: now.Add(time.Duration(to) * time.Hour),
@@ -65,38 +68,32 @@ func (p *pair) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.leaf.Raw}))
 }
 
-// present makes an HTTP client that presents this certificate, whatever the server says it wants; nil presents none.
-func (p *pair) present(t *testing.T) *http.Client {
-	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true, // the server's certificate is another test's
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			if p == nil {
-				return &tls.Certificate{}, nil
-			}
-			return &tls.Certificate{Certificate: [][]byte{p.leaf.Raw}, PrivateKey: p.key}, nil
-		},
-	}}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+// tls is the pair as it is presented; that of nobody is empty.
+func (p *pair) tls() *tls.Certificate {
+	if p == nil {
+		return &tls.Certificate{}
+	}
+	return &tls.Certificate{Certificate: [][]byte{p.leaf.Raw}, PrivateKey: p.key}
 }
 
-// askTLS asks through an HTTP client at a service that speaks TLS, for a principal that is minted by client secret: the
-// workspace's emulator doesn't trust the service's certificate, and so can't fetch its keys.
-func (w *world) askTLS(client *http.Client, ask func(*world) request) answer {
-	w.t.Helper()
-	r := ask(w)
-	r.Params.Set("subject_token", w.Token(object{"groups": []string{"legacy"}}))
-	req := w.FormRequest(r.Params.Encode())
-	req.URL.Scheme = "https"
-	if r.Client != "" {
-		req.Header.Set("Authorization", w.basicAuth(r.Client))
+// Presenting is the same world, whose connections present this certificate, whatever the server says it wants.
+func (w *world) Presenting(c *tls.Certificate) *world {
+	config := &tls.Config{
+		InsecureSkipVerify:   true, // the server's certificate is another test's
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c, nil },
 	}
-	for name, values := range r.Header {
-		req.Header[name] = values
-	}
-	through := *w
-	through.http = client
-	return through.Do(req)
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: config}
+	w.t.Cleanup(transport.CloseIdleConnections)
+	presenting := *w
+	presenting.scheme, presenting.http = "https", &http.Client{Transport: transport, Timeout: patience}
+	presenting.credentials = credentials.NewTLS(config)
+	return &presenting
+}
+
+// byItself is the request of a client that no other way authenticates, for a principal that is minted by client secret:
+// the workspace's emulator doesn't trust the service's certificate, and so can't fetch its keys.
+func (w *world) byItself(client string, more ...func(*request)) []func(*request) {
+	return append([]func(*request){as(""), with("client_id", client), token(w.lasting("ada", "legacy"))}, more...)
 }
 
 var acme = pkix.Name{CommonName: "nightly-etl", OrganizationalUnit: []string{"Data"}, Organization: []string{"Acme, Inc."}}
@@ -121,8 +118,9 @@ func forwardedHeader(p *pair) http.Header {
 // TestRowsHCertificate runs the rows about tls_client_auth by the service's own TLS.
 func TestRowsHCertificate(t *testing.T) {
 	t.Parallel()
-	ca, otherCA := newPair(t, nil, pkix.Name{CommonName: "clients"}, "", -1, 100), newPair(t, nil, pkix.Name{CommonName: "clients"}, "", -1, 100)
-	w := newWorld(t, func(w *world, s *setup) {
+	var ca, otherCA *pair
+	serving := newWorld(t, func(w *world, s *setup) {
+		ca, otherCA = w.newPair(nil, pkix.Name{CommonName: "clients"}, "", -1, 1000), w.newPair(nil, pkix.Name{CommonName: "clients"}, "", -1, 1000)
 		cert, key := certificate(t, 1)
 		w.WriteFile("server.crt", cert)
 		w.WriteFile("server.key", key)
@@ -130,122 +128,126 @@ func TestRowsHCertificate(t *testing.T) {
 		s.config["listen"].(object)["tls"] = object{"cert_file": "server.crt", "key_file": "server.key", "client_ca_file": "clients.crt"}
 		w.certifiedClients(s)
 	})
-	id := func(client string, more ...func(*request)) func(*world) request {
-		return change(append(more, as(""), with("client_id", client))...)
+	eachEntrance(t, serving, "H18 H19 H20", func(t *testing.T, w *world) {
+		certificateRows(t, w, ca, otherCA)
+	})
+	eachOf(t, singles, serving, "H19", func(t *testing.T, w *world) {
+		certificateLife(t, w, ca, otherCA)
+	})
+	if methods := serving.Presenting((*pair)(nil).tls()).metadataList("token_endpoint_auth_methods_supported"); !strings.Contains(methods, "tls_client_auth") {
+		t.Errorf("methods: %s", methods)
 	}
-	good := newPair(t, ca, acme, nightly, -1, 100)
-	stranger := newPair(t, otherCA, acme, nightly, -1, 100)
+}
+
+func certificateRows(t *testing.T, w *world, ca, otherCA *pair) {
+	good, stranger := w.newPair(ca, acme, nightly, -1, 100), w.newPair(otherCA, acme, nightly, -1, 100)
 	header := func(p *pair) func(*request) { return func(r *request) { r.Header = forwardedHeader(p) } }
 	for _, row := range []struct {
 		id      string
 		present *pair
-		ask     func(*world) request
+		ask     []func(*request)
 		status  int
 	}{
-		{"H19 twin by subject", good, id("by-subject"), 200},
-		{"H19 twin by URI", good, id("by-uri"), 200},
-		{"H19 unregistered", stranger, id("by-subject"), 401},
-		{"H19 registered for nobody", newPair(t, ca, pkix.Name{CommonName: "somebody"}, "", -1, 100), id("by-subject"), 401},
-		{"H19 expired", newPair(t, ca, acme, nightly, -10, -1), id("by-subject"), 401},
-		{"H19 not yet valid", newPair(t, ca, acme, nightly, 1, 100), id("by-subject"), 401},
-		{"H19 wrong SAN", newPair(t, ca, acme, "spiffe://acme.example/other", -1, 100), id("by-uri"), 401},
-		{"H19 no certificate", nil, id("by-subject"), 401},
-		{"H19 no client_id", good, id(""), 401},
-		{"H19 unknown client", good, id("nobody"), 401},
-		{"H18 a certificate for a secret", good, id("kong"), 401},
-		{"H18 a secret for a certificate", good, change(as("by-subject")), 401},
-		{"a secret beside any certificate", stranger, change(), 200},
-		{"H20 the header", nil, id("by-subject", header(good)), 401},
-		{"H20 the header beside another certificate", stranger, id("by-subject", header(good)), 401},
-		{"H20 twin: it changes nothing", good, id("by-subject", header(stranger)), 200},
+		{"H19 twin by subject", good, w.byItself("by-subject"), 200},
+		{"H19 twin by URI", good, w.byItself("by-uri"), 200},
+		{"H19 unregistered", stranger, w.byItself("by-subject"), 401},
+		{"H19 registered for nobody", w.newPair(ca, pkix.Name{CommonName: "somebody"}, "", -1, 100), w.byItself("by-subject"), 401},
+		{"H19 expired", w.newPair(ca, acme, nightly, -10, -1), w.byItself("by-subject"), 401},
+		{"H19 not yet valid", w.newPair(ca, acme, nightly, 1, 100), w.byItself("by-subject"), 401},
+		{"H19 wrong SAN", w.newPair(ca, acme, "spiffe://acme.example/other", -1, 100), w.byItself("by-uri"), 401},
+		{"H19 no certificate", nil, w.byItself("by-subject"), 401},
+		{"H19 no client_id", good, w.byItself(""), 401},
+		{"H19 unknown client", good, w.byItself("nobody"), 401},
+		{"H18 a certificate for a secret", good, w.byItself("kong"), 401},
+		{"H18 a secret for a certificate", good, w.byItself("", as("by-subject")), 401},
+		{"a secret beside any certificate", stranger, w.byItself("", as("kong")), 200},
+		{"H20 the header", nil, w.byItself("by-subject", header(good)), 401},
+		{"H20 the header beside another certificate", stranger, w.byItself("by-subject", header(good)), 401},
+		{"H20 twin: it changes nothing", good, w.byItself("by-subject", header(stranger)), 200},
 	} {
 		t.Run(row.id, func(t *testing.T) {
-			a := w.askTLS(row.present.present(t), row.ask)
+			a := w.Presenting(row.present.tls()).Ask(row.ask...)
 			if row.status == http.StatusOK {
-				mustGrant(t, a, 10*time.Minute)
+				mustGrant(t, a, tenMinutes)
 				return
 			}
 			mustRefuse(t, a, row.status, "invalid_client", exchange.ReasonClientAuthenticationFailed)
 			wantsBasic(t, w, a)
 		})
 	}
+}
 
-	// One connection, which outlives the CA, and then the certificate.
-	kept := good.present(t)
-	status := func() int { return w.askTLS(kept, id("by-subject")).Status }
-	if got := status(); got != http.StatusOK {
-		t.Fatalf("before the CA is exchanged: %d", got)
+// certificateLife keeps connections which outlive the CA of their certificate, and then the certificate.
+func certificateLife(t *testing.T, w *world, ca, otherCA *pair) {
+	w.WriteFile("clients.crt", ca.pem())
+	kept := w.Presenting(w.newPair(ca, acme, nightly, -1, 100).tls()).Keeping()
+	stranger := w.Presenting(w.newPair(otherCA, acme, nightly, -1, 100).tls())
+	is := func(status int) func() bool {
+		return func() bool { return kept.Probe(w.byItself("by-subject")...).Status == status }
 	}
+	granted := func(w *world) { t.Helper(); mustGrant(t, w.Ask(w.byItself("by-subject")...), tenMinutes) }
+	w.Eventually("the CA is known", is(http.StatusOK))
+	granted(kept)
 	w.WriteFile("clients.crt", otherCA.pem())
-	w.Eventually("the old CA is forgotten", func() bool { return status() == http.StatusUnauthorized })
-	if a := w.askTLS(stranger.present(t), id("by-subject")); a.Status != http.StatusOK {
-		t.Errorf("under the new CA: %s", a.Body)
-	}
+	w.Eventually("the old CA is forgotten", is(http.StatusUnauthorized))
+	granted(stranger)
 	w.WriteFile("clients.crt", "nonsense")
 	w.Eventually("the bad file is noticed", func() bool { return w.Ready().Status == "degraded" })
-	if a := w.askTLS(stranger.present(t), id("by-subject")); a.Status != http.StatusOK {
-		t.Errorf("under a bad file: %s", a.Body)
-	}
+	granted(stranger)
 	w.WriteFile("clients.crt", otherCA.pem()+ca.pem())
-	w.Eventually("both CAs are in force", func() bool { return status() == http.StatusOK })
-	short := newPair(t, ca, acme, nightly, -1, 2).present(t)
-	if a := w.askTLS(short, id("by-subject")); a.Status != http.StatusOK {
-		t.Fatalf("a certificate of two hours: %s", a.Body)
-	}
+	w.Eventually("both CAs are in force", is(http.StatusOK))
+	short := w.Presenting(w.newPair(ca, acme, nightly, -1, 2).tls()).Keeping()
+	granted(short)
 	w.Move(3 * time.Hour)
-	if a := w.askTLS(short, id("by-subject")); a.Status != http.StatusUnauthorized {
-		t.Errorf("its connection, after three: %d", a.Status)
-	}
-	if methods := w.metadataList("https", kept, "token_endpoint_auth_methods_supported"); !strings.Contains(methods, "tls_client_auth") {
-		t.Errorf("methods: %s", methods)
-	}
+	mustRefuse(t, short.Ask(w.byItself("by-subject")...), 401, "invalid_client", exchange.ReasonClientAuthenticationFailed)
 }
 
 // TestRowH20Proxy forwards certificates through a proxy that is trusted, and from one that isn't.
 func TestRowH20Proxy(t *testing.T) {
 	t.Parallel()
-	ca, otherCA := newPair(t, nil, pkix.Name{CommonName: "clients"}, "", -1, 100), newPair(t, nil, pkix.Name{CommonName: "clients"}, "", -1, 100)
-	good := newPair(t, ca, acme, nightly, -1, 100)
+	var ca, otherCA *pair
 	behind := func(networks ...any) *world {
 		return newWorld(t, func(w *world, s *setup) {
+			ca, otherCA = w.newPair(nil, pkix.Name{CommonName: "clients"}, "", -1, 1000), w.newPair(nil, pkix.Name{CommonName: "clients"}, "", -1, 1000)
 			w.WriteFile("clients.crt", ca.pem())
 			listen := s.config["listen"].(object)
 			listen["tls"], listen["trusted_proxies"] = object{"client_ca_file": "clients.crt"}, networks
 			w.certifiedClients(s)
 		})
 	}
-	ask := func(w *world, h http.Header) answer {
+	forwarding := func(w *world, h http.Header) answer {
 		return w.Ask(as(""), with("client_id", "by-subject"), func(r *request) { r.Header = h })
 	}
 	refused := func(t *testing.T, a answer) {
 		t.Helper()
 		mustRefuse(t, a, 401, "invalid_client", exchange.ReasonClientAuthenticationFailed)
 	}
-	trusted := behind("127.0.0.0/8", "192.0.2.1")
-	mustGrant(t, ask(trusted, forwardedHeader(good)), 10*time.Minute)
-	refused(t, ask(trusted, nil))
-	refused(t, ask(trusted, forwardedHeader(newPair(t, otherCA, acme, nightly, -1, 100))))
-	refused(t, ask(trusted, forwardedHeader(newPair(t, ca, acme, nightly, -10, -1))))
-	twice := forwardedHeader(good)
-	twice[clients.HeaderForwarded] = append(twice[clients.HeaderForwarded], twice[clients.HeaderForwarded]...)
-	refused(t, ask(trusted, twice))
-	mustGrant(t, trusted.Ask(func(r *request) { r.Header = forwardedHeader(good) }), 10*time.Minute)
-
-	untrusted := behind("192.0.2.0/24")
-	refused(t, ask(untrusted, forwardedHeader(good)))
-	mustGrant(t, untrusted.Ask(func(r *request) { r.Header = forwardedHeader(good) }), 10*time.Minute)
+	eachEntrance(t, behind("127.0.0.0/8", "192.0.2.1"), "H20", func(t *testing.T, w *world) {
+		good := w.newPair(ca, acme, nightly, -1, 100)
+		mustGrant(t, forwarding(w, forwardedHeader(good)), tenMinutes)
+		refused(t, forwarding(w, nil))
+		refused(t, forwarding(w, forwardedHeader(w.newPair(otherCA, acme, nightly, -1, 100))))
+		refused(t, forwarding(w, forwardedHeader(w.newPair(ca, acme, nightly, -10, -1))))
+		twice := forwardedHeader(good)
+		twice[clients.HeaderForwarded] = append(twice[clients.HeaderForwarded], twice[clients.HeaderForwarded]...)
+		refused(t, forwarding(w, twice))
+		mustGrant(t, w.Ask(func(r *request) { r.Header = forwardedHeader(good) }), tenMinutes)
+	})
+	eachEntrance(t, behind("192.0.2.0/24"), "H20", func(t *testing.T, w *world) {
+		good := w.newPair(ca, acme, nightly, -1, 100)
+		refused(t, forwarding(w, forwardedHeader(good)))
+		mustGrant(t, w.Ask(func(r *request) { r.Header = forwardedHeader(good) }), tenMinutes)
+	})
 }
 
 // metadataList is a list of the server's metadata, joined.
-func (w *world) metadataList(scheme string, client *http.Client, name string) string {
+func (w *world) metadataList(name string) string {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, scheme+"://"+w.sts.http+"/.well-known/oauth-authorization-server", nil)
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.scheme+"://"+w.sts.http+"/.well-known/oauth-authorization-server", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	through := *w
-	through.http = client
-	_, list, _ := strings.Cut(string(through.Do(req).Body), `"`+name+`":[`)
+	_, list, _ := strings.Cut(string(w.Do(req).Body), `"`+name+`":[`)
 	list, _, _ = strings.Cut(list, "]")
 	return list
 }

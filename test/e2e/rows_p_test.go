@@ -48,52 +48,55 @@ func TestRowsP(t *testing.T) {
 
 func TestRowP05(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	a := w.Ask(token(w.ending("ada", 50*time.Second)))
-	mustRefuse(t, a, http.StatusBadRequest, "invalid_request", exchange.ReasonSubjectTokenExpiring)
-	if n := w.dbx.Mints(""); n != 0 {
-		t.Errorf("%d mints", n)
-	}
-	mustGrant(t, w.Ask(token(w.ending("ada", 80*time.Second))), time.Minute)
+	eachEntrance(t, newWorld(t), "P05", func(t *testing.T, w *world) {
+		a := w.Ask(token(w.ending("ada", 50*time.Second)))
+		mustRefuse(t, a, http.StatusBadRequest, "invalid_request", exchange.ReasonSubjectTokenExpiring)
+		if n := w.dbx.Mints(""); n != 0 {
+			t.Errorf("%d mints", n)
+		}
+		mustGrant(t, w.Ask(token(w.ending("ada", 80*time.Second))), time.Minute)
+	})
 }
 
 // TestRowP06 is also what the main job must show: with a longer token of the same grant already cached through another
 // subject, a subject with four minutes left gets a token that Databricks refuses four minutes later.
 func TestRowP06(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	long := w.Ask(token(w.lasting("ada", "data-eng")))
-	mustGrant(t, long, tenMinutes)
-	short := w.Ask(token(w.ending("bob", 4*time.Minute)))
-	if short.Status != http.StatusOK || short.AccessToken == long.AccessToken || short.ExpiresIn > 240 {
-		t.Fatalf("bob, with four minutes left, got ada's token: %v; expires_in %d", short.AccessToken == long.AccessToken, short.ExpiresIn)
-	}
-	if status := w.Invoke("churn", short.AccessToken); status != http.StatusOK {
-		t.Errorf("bob's token now: status %d", status)
-	}
-	w.Move(4*time.Minute + time.Second)
-	if status := w.Invoke("churn", short.AccessToken); status != http.StatusUnauthorized && status != http.StatusForbidden {
-		t.Errorf("bob's token after his own has ended: status %d", status)
-	}
-	if status := w.Invoke("churn", long.AccessToken); status != http.StatusOK {
-		t.Errorf("ada's token: status %d", status)
-	}
+	eachEntrance(t, newWorld(t), "P06", func(t *testing.T, w *world) {
+		long := w.Ask(token(w.lasting("ada", "data-eng")))
+		mustGrant(t, long, tenMinutes)
+		short := w.Ask(token(w.ending("bob", 4*time.Minute)))
+		if short.Status != http.StatusOK || short.AccessToken == long.AccessToken || short.ExpiresIn > 240 {
+			t.Fatalf("bob, with four minutes left, got ada's token: %v; expires_in %d", short.AccessToken == long.AccessToken, short.ExpiresIn)
+		}
+		if status := w.Invoke("churn", short.AccessToken); status != http.StatusOK {
+			t.Errorf("bob's token now: status %d", status)
+		}
+		w.Move(4*time.Minute + time.Second)
+		if status := w.Invoke("churn", short.AccessToken); status != http.StatusUnauthorized && status != http.StatusForbidden {
+			t.Errorf("bob's token after his own has ended: status %d", status)
+		}
+		if status := w.Invoke("churn", long.AccessToken); status != http.StatusOK {
+			t.Errorf("ada's token: status %d", status)
+		}
+	})
 }
 
 func TestRowP12(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	forwarded := func(r *request) {
-		r.Header = http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Request-Id": {"req-1"}}
-	}
-	got := w.Exchange(w.Ask(as("tracker"), forwarded).DecisionID)
-	if got.Claimed.Source != "203.0.113.7" || got.Claimed.RequestID != "req-1" || got.Peer != "127.0.0.1" {
-		t.Errorf("recorded as %+v", got)
-	}
-	got = w.Exchange(w.Ask(forwarded).DecisionID)
-	if got.Claimed.Source != "" || got.Claimed.RequestID != "" || got.Peer != "127.0.0.1" {
-		t.Errorf("a client that doesn't forward: recorded as %+v", got)
-	}
+	eachEntrance(t, newWorld(t), "P12", func(t *testing.T, w *world) {
+		forwarded := func(r *request) {
+			r.Header = http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Request-Id": {"req-1"}, "Sts-Route": {"/serving"}}
+		}
+		got := w.Exchange(w.Ask(as("tracker"), forwarded).DecisionID)
+		if got.Claimed.Source != "203.0.113.7" || got.Claimed.RequestID != "req-1" || got.Claimed.Route != "/serving" || got.Peer != "127.0.0.1" {
+			t.Errorf("recorded as %+v", got)
+		}
+		got = w.Exchange(w.Ask(forwarded).DecisionID)
+		if got.Claimed.Source != "" || got.Claimed.RequestID != "" || got.Claimed.Route != "" || got.Peer != "127.0.0.1" {
+			t.Errorf("a client that doesn't forward: recorded as %+v", got)
+		}
+	})
 }
 
 // TestStepsOfTheLadder holds the bound on mints of the main job for a tenth of its subjects, TestLong_StepsOfTheLadder

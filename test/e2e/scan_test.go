@@ -1,167 +1,140 @@
 package e2e_test
 
 import (
-	"encoding/base64"
-	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 )
 
-// sources are the places where no secret may ever be.
-type sources struct {
-	log, audit, metrics, traces, errors string
-}
-
-func (s *sources) each() map[string]*string {
-	return map[string]*string{"log": &s.log, "audit": &s.audit, "metrics": &s.metrics, "traces": &s.traces, "errors": &s.errors}
-}
-
-// window is how much of a secret must be seen to call it found. It is shorter than any segment that matters.
-const window = 16
-
-// scanner looks for many secrets at once, each in every form in which it may have leaked.
-type scanner struct {
-	forms map[string]string // the first window bytes of a form: what it is a form of
-}
-
-func newScanner(secrets []string) *scanner {
-	s := &scanner{forms: map[string]string{}}
-	for _, secret := range secrets {
-		for _, form := range forms(secret) {
-			if len(form) >= window {
-				s.forms[form[:window]] = secret
-			}
-		}
-	}
-	return s
-}
-
-// forms are the secret whole, by segment, in base64 and percent-encoded.
-func forms(secret string) []string {
-	all := []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
-	if parts := strings.Split(secret, "."); len(parts) == 3 {
-		all = append(all, parts[1], parts[2]) // the header of a token is no secret, and alike in all
-		if middle := len(parts[2]) / 2; middle >= window {
-			all = append(all, parts[2][middle:])
-		}
-	}
-	for _, form := range all[:1] {
-		all = append(all, base64.StdEncoding.EncodeToString([]byte(form)), base64.URLEncoding.EncodeToString([]byte(form)))
-		// Behind "id:", as in HTTP Basic, the encoding is shifted by one or two bytes.
-		for shift := 1; shift <= 2; shift++ {
-			all = append(all, base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + form))[4:])
-		}
-	}
-	return all
-}
-
-// find returns the first secret in text, "" if there is none.
-func (s *scanner) find(text string) string {
-	for i := 0; i+window <= len(text); i++ {
-		if secret, found := s.forms[text[i:i+window]]; found {
-			return secret
-		}
-	}
-	return ""
-}
-
-// planted is a secret that has never been used: the scanner must find it where it is put.
+// planted are secrets that have never been used: the scan must find them where they are put.
 var planted = []string{
 	"eyJwbGFudGVkIjp0cnVlfQ.eyJzdWIiOiJwbGFudGVkLXN1YmplY3QifQ.cGxhbnRlZC1zaWduYXR1cmUtMDEyMzQ1Njc4OWFiY2RlZg",
 	"planted+client/secret=with%20marks~0123456789",
+	"dGhpcmQ6IGJ5dGVzIGluIGJhc2U2NCwgMzIgbG9uZw",
 }
 
-// holdsNoSecret proves that the scan sees each source and each form, and then that no source holds a secret.
-func holdsNoSecret(t *testing.T, s sources, secrets []string) {
-	t.Helper()
-	proof := newScanner(planted)
-	for name, text := range s.each() {
-		for _, secret := range planted {
-			for _, form := range forms(secret) {
-				middle := len(*text) / 2
-				if proof.find((*text)[:middle]+form+(*text)[middle:]) != secret {
-					t.Fatalf("the scan doesn't find a planted secret in %s as %q", name, form)
+// holdsNoSecret returns what is wrong with sources, by name: a secret in one, or that the scan doesn't see a planted one
+// there, in any form. Each is gone through once, with the planted ones in its middle.
+func holdsNoSecret(sources map[string]string, secrets []string) (faults []string) {
+	scan := newScanner(slices.Concat(planted, secrets))
+	var middle strings.Builder
+	places := map[int]string{} // where in the middle a secret begins
+	for _, secret := range planted {
+		for _, form := range forms(secret) {
+			middle.WriteString("\n")
+			places[middle.Len()] = secret
+			middle.WriteString(form)
+		}
+	}
+	middle.WriteString("\n")
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		text := sources[name]
+		from := len(text) / 2
+		to := from + middle.Len()
+		unseen := maps.Clone(places)
+		for _, h := range scan.all(text[:from] + middle.String() + text[from:]) {
+			switch {
+			case h.at >= from && h.at < to:
+				if unseen[h.at-from] == h.secret {
+					delete(unseen, h.at-from)
 				}
+			case slices.Contains(planted, h.secret):
+				faults = append(faults, "the planted secret was in "+name+" before it was planted")
+			default:
+				faults = append(faults, name+" holds a secret: "+h.secret[:min(len(h.secret), 12)]+"…")
 			}
 		}
-		if found := proof.find(*text); found != "" {
-			t.Fatalf("the planted secret was in %s before it was planted", name)
+		for at := range unseen {
+			faults = append(faults, "the scan doesn't find a planted secret in "+name+" as "+middle.String()[at:at+window]+"…")
 		}
 	}
-	scan := newScanner(secrets)
-	for name, text := range s.each() {
-		if found := scan.find(*text); found != "" {
-			t.Errorf("%s holds a secret: %.12s…", name, found)
-		}
-	}
+	return slices.Compact(faults)
 }
 
-// collected is what a world's answers and traces said, kept for the scan.
-type collected struct {
-	mu     sync.Mutex
-	errors strings.Builder
-	traces strings.Builder
-	// secrets are those that the test made itself and sent.
-	secrets []string
-}
-
-func (c *collected) addSecret(secret string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.secrets = append(c.secrets, secret)
-}
-
-func (c *collected) addError(a answer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fmt.Fprintf(&c.errors, "%d %v %s\n", a.Status, a.Header, a.Body)
-}
-
-func (c *collected) addTrace(text string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.traces.WriteString(text)
-	c.traces.WriteByte('\n')
-}
-
-// scan looks through everything that this world's service has said. It runs at the end of every test, so that the whole
-// suite is the search.
-func (w *world) scan() {
+// sources are all places where no secret may ever be, as this world has them. What must have said something and hasn't
+// is a fault: there was nothing to look through.
+func (w *world) sources() map[string]string {
 	w.t.Helper()
-	secrets := append(w.idp.Secrets(), w.dbx.Secrets()...)
-	for _, s := range w.secrets {
-		secrets = append(secrets, s)
-	}
-	var audit strings.Builder
-	err := filepath.WalkDir(w.auditDir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+	said := func(name, text string, must bool, err error) string {
+		if err != nil {
+			w.t.Errorf("looking through %s: %v", name, err)
+		} else if must && text == "" {
+			w.t.Errorf("there is no %s to look through", name)
 		}
-		text, err := os.ReadFile(path)
-		audit.Write(text)
+		return text
+	}
+	var records []string
+	err := filepath.WalkDir(w.auditDir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			records = append(records, path)
+		}
 		return err
 	})
-	if err != nil && !os.IsNotExist(err) {
-		w.t.Error(err)
+	if os.IsNotExist(err) {
+		err = nil
+	}
+	sources := map[string]string{"log": said("log", w.sts.Log(), true, nil), "metrics": w.lastMetrics}
+	if err == nil {
+		sources["audit"], err = readFiles(records...)
+	}
+	said("audit", sources["audit"], false, err)
+	ledger, err := w.dumpLedger()
+	sources["ledger"] = said("ledger", ledger, true, err)
+	if w.redis != nil && !w.redisLost {
+		shared, err := dumpRedis(w.redis)
+		sources["redis"] = said("redis", shared, true, err)
 	}
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()
-	secrets = append(secrets, w.said.secrets...)
-	holdsNoSecret(w.t, sources{
-		log: w.sts.Log(), audit: audit.String(), metrics: w.lastMetrics,
-		traces: w.said.traces.String(), errors: w.said.errors.String(),
-	}, secrets)
+	sources["traces"], sources["errors"], sources["grpc"] = w.said.traces.String(), w.said.errors.String(), w.said.grpc.String()
+	return sources
+}
+
+// scan looks through everything that this world's service has said and kept. It runs at the end of every test, so that
+// the whole suite is the search.
+func (w *world) scan() {
+	w.t.Helper()
+	secrets := slices.Concat(w.idp.Secrets(), w.dbx.Secrets(), slices.Collect(maps.Values(w.secrets)))
+	keys, err := w.keysetSecrets()
+	if err != nil {
+		w.t.Error(err)
+	}
+	sources := w.sources()
+	w.said.mu.Lock()
+	secrets = slices.Concat(secrets, keys, w.said.secrets)
+	w.said.mu.Unlock()
+	for _, fault := range holdsNoSecret(sources, secrets) {
+		w.t.Error(fault)
+	}
+}
+
+// TestScanFinds holds that the scan finds a secret wherever it is, and that nothing passes unseen.
+func TestScanFinds(t *testing.T) {
+	t.Parallel()
+	const secret = "c2VjcmV0LW9mLWEtdGVzdC10aGF0LWlzLW5vLW9uZS4"
+	for _, form := range forms(secret) {
+		text := strings.Repeat("other things, \x00\xff ", 20) + form + strings.Repeat(" and more", 20)
+		if faults := holdsNoSecret(map[string]string{"redis": text, "log": "none"}, []string{secret}); len(faults) != 1 || !strings.HasPrefix(faults[0], "redis holds") {
+			t.Errorf("%q: %v", form, faults)
+		}
+	}
+	if faults := holdsNoSecret(map[string]string{"ledger": "x" + planted[1]}, nil); len(faults) != 1 {
+		t.Errorf("a planted one: %v", faults)
+	}
+	if faults := holdsNoSecret(map[string]string{"empty": "", "log": strings.Repeat("nothing ", 100)}, []string{secret}); len(faults) != 0 {
+		t.Errorf("nothing: %v", faults)
+	}
 }
 
 // TestScan uses every kind of secret, in good requests and in bad ones, and sees that there was something to look
 // through. The looking itself is done at the end of this test as of every other.
 func TestScan(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "1s"))
 	for _, group := range []string{"data-eng", "legacy", "details", "nobody"} {
 		w.Ask(token(w.Token(map[string]any{"groups": []string{group}})))
 	}
@@ -182,9 +155,15 @@ func TestScan(t *testing.T) {
 	w.Do(query)
 	w.Ask(func(r *request) { r.Header = map[string][]string{"X-Request-Id": {w.Token(nil)}} }, as("tracker"))
 
+	for _, change := range []func(*request){token(w.Token(nil)), with("subject_token", w.Token(nil)+"x"), as(w.secrets["kong"]), with("audience", w.Token(nil))} {
+		r := b0(w)
+		change(&r)
+		askGRPC(w, r)
+	}
+
 	w.Finish()
-	for name, text := range (&sources{log: w.sts.Log(), metrics: w.lastMetrics, traces: w.said.traces.String(), errors: w.said.errors.String(), audit: "checked below"}).each() {
-		if *text == "" {
+	for name, text := range w.sources() {
+		if text == "" {
 			t.Errorf("there is no %s to look through", name)
 		}
 	}

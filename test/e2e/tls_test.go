@@ -87,19 +87,28 @@ func TestTLS(t *testing.T) {
 	w.Eventually("all is well", func() bool { return w.Ready().Status == "ok" })
 }
 
-// TestRowA17 holds that plain HTTP isn't offered to a network unless somebody says so.
+// TestRowA17 holds that plain HTTP, or gRPC in the clear, isn't offered to a network unless somebody says so.
 func TestRowA17(t *testing.T) {
 	t.Parallel()
-	w := prepareWorld(t, func(_ *world, s *setup) { s.config["listen"].(object)["http"] = "0.0.0.0:0" })
-	p, listening := launch(t, w.dir, w.clock)
-	select {
-	case <-p.done:
-	case <-listening:
-		t.Fatal("the service offers plain HTTP to the network")
-	case <-time.After(patience):
-		t.Fatal("the service neither listens nor ends")
-	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(p.Log(), "plaintext") {
-		t.Errorf("exit code %d:\n%s", code, p.Log())
+	for listener, entrance := range map[string]string{"http": "form", "grpc": "grpc"} {
+		t.Run(listener, func(t *testing.T) {
+			t.Parallel()
+			covered.note("A17", entrance)
+			if listener == "http" {
+				covered.note("A17", "json")
+			}
+			w := prepareWorld(t, func(_ *world, s *setup) { s.config["listen"].(object)[listener] = "0.0.0.0:0" })
+			p, listening := launch(t, w.dir, w.clock)
+			select {
+			case <-p.done:
+			case <-listening:
+				t.Fatal("the service offers plaintext to the network")
+			case <-time.After(patience):
+				t.Fatal("the service neither listens nor ends")
+			}
+			if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(p.Log(), "plaintext") {
+				t.Errorf("exit code %d:\n%s", code, p.Log())
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -16,9 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/lakegate/sts/internal/emulator"
 	"github.com/lakegate/sts/internal/emulator/databricks"
 	"github.com/lakegate/sts/internal/emulator/idp"
+	"github.com/lakegate/sts/internal/testservice"
 )
 
 // The principals of the worlds' workspace.
@@ -51,16 +57,28 @@ type world struct {
 	t       *testing.T
 	dir     string
 	clock   string // the clock file
+	base    time.Duration
 	idp     *idp.Server
 	dbx     *databricks.Server
 	sts     *process
 	secrets map[string]string // of clients and principals, by name
 	config  object
 	policy  object
-	http    *http.Client
+	// door is how it is asked, and hear is told each answer of [world.Ask]; nil for nobody.
+	door entrance
+	hear func(answer)
+	ctx  context.Context // nil for the test's
+	// scheme, http and credentials are how connections are made, over HTTP and over gRPC.
+	scheme      string
+	http        *http.Client
+	credentials credentials.TransportCredentials
+	kept        *grpc.ClientConn // nil for a new one each time
 
-	command  func() *exec.Cmd // starts the service; the program itself where a test has no wish
-	auditDir string           // where the test sees the audit log
+	command   func() *exec.Cmd      // starts the service; the program itself where a test has no wish
+	auditDir  string                // where the test sees the audit log
+	database  *testservice.Database // nil where the ledger is a file
+	redis     *testservice.Redis    // nil where there is none
+	redisLost bool                  // the test has ended or emptied it, so that nothing need be in it
 
 	said        *collected
 	lastMetrics string
@@ -78,7 +96,7 @@ func newWorld(t *testing.T, change ...func(w *world, s *setup)) *world {
 // prepareWorld makes a world whose service is not started.
 func prepareWorld(t *testing.T, change ...func(w *world, s *setup)) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), secrets: map[string]string{}, said: &collected{}, command: serve}
+	w := &world{t: t, dir: t.TempDir(), secrets: map[string]string{}, said: &collected{}, command: serve, door: entrances[0], scheme: "http", credentials: insecure.NewCredentials()}
 	w.auditDir = filepath.Join(w.dir, "data", "audit")
 	w.http = &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	w.clock = filepath.Join(w.dir, "clock")
@@ -302,12 +320,22 @@ func (w *world) WriteFile(name, text string) {
 	}
 }
 
-// Move sets the clock of the service and its emulators to the machine's plus offset.
+// Move sets the clock of the service and its emulators to the machine's plus offset, counted from the last [world.Later].
 func (w *world) Move(offset time.Duration) {
 	w.t.Helper()
-	if err := emulator.WriteClock(w.clock, offset); err != nil {
+	if err := emulator.WriteClock(w.clock, w.base+offset); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// Later lets so much time pass that everything that was kept or held against somebody is over, and makes the emulators
+// forget: a test can begin anew without another world.
+func (w *world) Later() {
+	w.t.Helper()
+	w.idp.Reset()
+	w.dbx.Reset()
+	w.base = time.Until(w.Now()).Round(time.Second) + 2*time.Hour // no token of Databricks lives longer
+	w.Move(0)
 }
 
 // Now is the time of this world.

@@ -1401,8 +1401,8 @@ func (x *AuthorizationDetail) GetActions() []string {
 // ExplainRequest says about whom: by claims, or by a token; and what is asked for, as in ExchangeRequest.
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A token of the subject, which is verified as an exchange would verify it, as of now; a provider's token for single
-	// use is used up by it. Either this or subject is required.
+	// A token of the subject, which is verified as an exchange would verify it, as of now. It is neither shown nor kept, and a
+	// token for single use is not used up. Either this or subject is required.
 	SubjectToken string `protobuf:"bytes,1,opt,name=subject_token,json=subjectToken,proto3" json:"subject_token,omitempty"`
 	// What subject_token is, as in ExchangeRequest; required with it.
 	SubjectTokenType string `protobuf:"bytes,2,opt,name=subject_token_type,json=subjectTokenType,proto3" json:"subject_token_type,omitempty"`
@@ -1640,7 +1640,7 @@ type ExplainResponse struct {
 	Rules []*RuleTrace `protobuf:"bytes,8,rep,name=rules,proto3" json:"rules,omitempty"`
 	// How many rules are left out above.
 	RulesLeftOut int32 `protobuf:"varint,9,opt,name=rules_left_out,json=rulesLeftOut,proto3" json:"rules_left_out,omitempty"`
-	// The allow rule that went furthest before it failed, where no rule granted or denied.
+	// The allow rule that went furthest before it failed; unset where a rule granted, or denied for certain.
 	Nearest       *RuleTrace `protobuf:"bytes,10,opt,name=nearest,proto3" json:"nearest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1759,7 +1759,8 @@ type ExplainedGrant struct {
 	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// The authorization details.
 	AuthorizationDetails []*AuthorizationDetail `protobuf:"bytes,5,rep,name=authorization_details,json=authorizationDetails,proto3" json:"authorization_details,omitempty"`
-	// How long the token could be used, in seconds: what rule, request and subject token leave.
+	// How long the token could be used, in seconds: what rule, request and subject token leave. One that is handed out may
+	// be good for less, since minted tokens are shared.
 	LifetimeSeconds int32 `protobuf:"varint,6,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -1,0 +1,1 @@
+ALTER TABLE ledger DROP CONSTRAINT ledger_key_size;
