@@ -5,6 +5,7 @@
 // Start at [Log.Record] in log.go: encode, one write(2), and where somebody is owed it, one fsync that all who wait
 // share. What can't be written is refused, and the caller refuses with it.
 //
+//	config.go    what it is made of
 //	log.go       the log: what is written when, what is awaited, how it ends
 //	recover.go   how a log that failed comes back by itself, and leaves a record of the gap
 //	tick.go      what happens twice a second: disk, summaries, the tree, retention
@@ -32,7 +33,8 @@
 //	witness.go   how checkpoints leave the host; witness_ledger.go, witness_outside.go  where to
 //	chain.go     a log as its files are: roots and proofs out of them
 //	receipt.go   a record's proof for whoever has the key
-//	verify.go    all logs of a directory, against all checkpoints; hold.go  one segment, and which record is wrong
+//	verify.go    all logs of a directory, against all checkpoints; walk.go  one log; hold.go  one segment, and which
+//	             record is wrong
 //	follow.go    a log as a reader of it goes along, with hashes and checkpoints
 //
 // # What is never true

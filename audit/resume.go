@@ -2,7 +2,6 @@ package audit
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -176,5 +175,3 @@ func hashLines(path string, limit int64) (leaves []Hash, torn int64, err error) 
 	})
 	return leaves, torn, err
 }
-
-var errNoKey = errors.New("audit.Config.Key is missing")
