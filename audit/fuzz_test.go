@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +98,40 @@ func FuzzReceipt(f *testing.F) {
 		}
 		if again := r.Text(); !bytes.Equal(again, text) {
 			t.Errorf("%q has a second form, %q", text, again)
+		}
+	})
+}
+
+// Whatever stands in a segment in the place of what was written, verify finds it; and whatever stands beside it, verify
+// ends with an answer.
+func FuzzVerify(f *testing.F) {
+	dir := logOf(f, 8, 2)
+	paths, err := filepath.Glob(filepath.Join(dir, "sts-0.*"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return strings.HasSuffix(path, ".lock") })
+	for i, path := range paths {
+		text := mustRead(f, path)
+		f.Add(uint8(i), text[:len(text)/2])
+		f.Add(uint8(i), append(bytes.Clone(text), text...))
+		for j, other := range paths {
+			if i != j {
+				f.Add(uint8(i), mustRead(f, other))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, text []byte) {
+		copied := crashed(t, dir)
+		path := filepath.Join(copied, filepath.Base(paths[int(which)%len(paths)]))
+		was := mustRead(t, path)
+		mustWrite(t, path, text)
+		_, faults := verify(t, copied)
+		if strings.HasSuffix(path, ".jsonl") && !bytes.Equal(was, text) && len(faults) == 0 {
+			t.Errorf("%s holds something else and is sound", filepath.Base(path))
+		}
+		if bytes.Equal(was, text) && len(faults) > 0 {
+			t.Error(faults)
 		}
 	})
 }

@@ -17,7 +17,11 @@ func (l *logVerifier) hold(p, next *part, t *text, saved []Hash) error {
 	count := len(t.leaves)
 	for len(l.stations) > 0 {
 		s := l.stations[0]
-		n := int64(s.Size - t.first) //nolint:gosec // stations before the segment are gone
+		n := int64(s.Size - t.first)      //nolint:gosec // sizes fit
+		if n < int64(own.End()-t.first) { //nolint:gosec // the same
+			l.fault(t.at(0, fmt.Sprintf("a checkpoint of %d records is of a place before this segment, and nothing that stands before it goes with it", s.Size)))
+			return nil
+		}
 		end, bounded := ending(p, next)
 		if bounded && s.Size > end || !bounded && n > int64(count) && !covers(before, saved, t.first, s) {
 			break // of a later segment, or of records that are gone

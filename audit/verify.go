@@ -25,15 +25,15 @@ type Verification struct {
 // Fault is something that is not as it was written: of each log the first.
 type Fault struct {
 	// Origin is the log's name, "" where the fault is not in a log.
-	Origin string
+	Origin string `json:"origin,omitempty"`
 	// File is what is wrong; Line (from 1) and Byte (of the line's beginning) say where, if Line is not 0.
-	File string
-	Line int
-	Byte int64
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Byte int64  `json:"byte"`
 	// Record is the place in the log (from 0) of the record in question, and ID its id, where it has one that can be read.
-	Record uint64
-	ID     string
-	What   string
+	Record uint64 `json:"record"`
+	ID     string `json:"id,omitempty"`
+	What   string `json:"what"`
 }
 
 // String is the fault in one line.
@@ -51,15 +51,16 @@ func (f Fault) String() string {
 
 // Verified is what is known of one log.
 type Verified struct {
-	Origin   string
-	Replica  string
-	Segments int
+	Origin   string `json:"origin"`
+	Replica  string `json:"replica"`
+	Segments int    `json:"segments"`
 	// Records counts all that the log ever held, Dropped those of them that are past their retention.
-	Records, Dropped uint64
+	Records uint64 `json:"records"`
+	Dropped uint64 `json:"dropped"`
 	// Proven counts those that a checkpoint covers. What came in the last second before a crash, or now, may not be.
-	Proven uint64
+	Proven uint64 `json:"proven"`
 	// Skipped are sizes of checkpoints that can't be checked any more, since the records up to them were dropped.
-	Skipped []uint64
+	Skipped []uint64 `json:"skipped,omitempty"`
 }
 
 // Verify reads all logs, and holds every byte against the checkpoints that are kept with them and elsewhere. An error is

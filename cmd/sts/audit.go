@@ -281,6 +281,9 @@ func verifyLogs(w io.Writer, v audit.Verification, machine bool) error {
 		return err
 	}
 	if machine {
+		if faults == nil {
+			faults = []audit.Fault{}
+		}
 		err = json.NewEncoder(w).Encode(map[string]any{"logs": logs, "faults": faults})
 	} else {
 		err = printVerified(w, logs, faults)
