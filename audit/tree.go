@@ -33,7 +33,17 @@ func (h *Hash) UnmarshalText(text []byte) error {
 
 // ranges makes compact ranges: the hashes of the largest whole subtrees that cover some consecutive leaves. Ranges that
 // meet can be joined, and one that starts at leaf 0 has a root. Only ranges of one factory go together.
-var ranges = &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+var ranges = &compact.RangeFactory{Hash: hashNode}
+
+// hashNode is rfc6962's HashChildren with a quarter of the garbage.
+func hashNode(left, right []byte) []byte {
+	var b [1 + 2*sha256.Size]byte
+	b[0] = rfc6962.RFC6962NodeHashPrefix
+	copy(b[1:], left)
+	copy(b[1+sha256.Size:], right)
+	sum := sha256.Sum256(b[:])
+	return sum[:]
+}
 
 // LeafHash is the hash of a record: of its line, without the line's end.
 func LeafHash(line []byte) Hash {
