@@ -28,6 +28,11 @@ func (l *Log) resume(segments []segmentName, now time.Time) (why string, err err
 			return err.Error(), nil
 		}
 	}
+	if header == nil && last.path != "" {
+		if whole, err := wholeLength(last.path, false); err != nil || whole == 0 {
+			return l.resumeBefore(segments, now, err)
+		}
+	}
 	switch {
 	case !kept && header == nil: // nothing yet, or segments from before there was a tree
 		if err := l.repair(last.path); err != nil {
@@ -36,6 +41,8 @@ func (l *Log) resume(segments []segmentName, now time.Time) (why string, err err
 		return "", l.notary.renew(now)
 	case !kept:
 		return "the newest checkpoint is gone", nil
+	case header == nil && last.path != "":
+		return last.path + " does not begin with the record that says where it stands in the log", nil
 	case header == nil || header.Origin != newest.Origin:
 		if newest.Size > 0 {
 			return fmt.Sprintf("%d records have gone, all of the log %s", newest.Size, newest.Origin), nil
@@ -44,6 +51,21 @@ func (l *Log) resume(segments []segmentName, now time.Time) (why string, err err
 		return "", nil
 	}
 	return l.resumeIn(last, header, newest, now)
+}
+
+// resumeBefore is for a last segment without a single whole record, which a power failure may leave behind. It goes if the
+// log is whole without it.
+func (l *Log) resumeBefore(segments []segmentName, now time.Time, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	last := segments[len(segments)-1].path
+	why, err := l.resume(segments[:len(segments)-1], now)
+	if why != "" || err != nil {
+		return why, err
+	}
+	l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; its segment held no other, and was removed", "file", last)
+	return "", os.Remove(last)
 }
 
 // resumeIn goes through the last segment.

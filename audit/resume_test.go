@@ -71,6 +71,47 @@ func TestResume(t *testing.T) {
 	mustBeSound(t, dir, 8)
 }
 
+// A segment of which a power failure left no whole record is none.
+func TestResumeWithoutATornSegment(t *testing.T) {
+	for name, torn := range map[string]string{"half a header": `{"type":"segment","id":"x"`, "zeros": strings.Repeat("\x00", 5000), "a line of zeros": strings.Repeat("\x00", 5000) + "\n"} {
+		for records := range 2 {
+			dir := t.TempDir()
+			l, _ := open(t, dir, nil)
+			origin := l.Checkpoint().Origin
+			for i := range records {
+				mustJot(t, l, fmt.Sprint("before-", i))
+			}
+			mustClose(t, l)
+			path := filepath.Join(dir, "sts-0.0000000007.20261124T110000Z.jsonl")
+			mustWrite(t, path, []byte(torn))
+			l, _ = open(t, dir, nil)
+			if l.Checkpoint().Origin != origin || l.CheckpointHealth() != nil {
+				t.Errorf("%s behind %d records: %s, %v", name, records, l.Checkpoint().Origin, l.CheckpointHealth())
+			}
+			mustJot(t, l, "after")
+			mustClose(t, l)
+			mustBeSound(t, dir, uint64(2*records+2))
+			if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s: it is still there", name)
+			}
+		}
+	}
+}
+
+// A seal that a power failure left torn is made again.
+func TestResumeWithATornSeal(t *testing.T) {
+	dir := logOf(t, 8, 2)
+	path := filepath.Join(dir, "sts-0.seals")
+	text := mustRead(t, path)
+	mustWrite(t, path, text[:len(text)-20])
+	l, _ := open(t, dir, nil)
+	mustClose(t, l)
+	if !bytes.Equal(mustRead(t, path), text) {
+		t.Errorf("%s", mustRead(t, path))
+	}
+	mustBeSound(t, dir, 8)
+}
+
 // Nothing is signed while nothing comes, and at most one checkpoint a second while it does.
 func TestACheckpointASecond(t *testing.T) {
 	l, c := open(t, t.TempDir(), nil)

@@ -56,31 +56,26 @@ type seal struct {
 // spans is the seal's range.
 func (s *seal) spans() (*compact.Range, error) { return makeRange(s.First, s.Size, s.Range) }
 
-// appendSeal writes one line. A line that a crash left torn before it is ended first, so that it spoils no other.
+// appendSeal writes one line, in the place of one that a power failure left torn.
 func appendSeal(directory, replica string, s *seal) (err error) {
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(sealsPath(directory, replica), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(sealsPath(directory, replica), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	end, err := f.Seek(0, io.SeekEnd)
+	there, err := io.ReadAll(f)
 	if err != nil {
 		return err
 	}
-	var last [1]byte
-	if end > 0 {
-		if _, err := f.ReadAt(last[:], end-1); err != nil {
-			return err
-		}
-		if last[0] != '\n' {
-			line = append([]byte{'\n'}, line...)
-		}
+	end := int64(bytes.LastIndexByte(there, '\n') + 1)
+	if err := f.Truncate(end); err != nil {
+		return err
 	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
+	if _, err := f.WriteAt(append(line, '\n'), end); err != nil {
 		return err
 	}
 	return f.Sync()
