@@ -23,3 +23,5 @@ func TestLong_EveryByteOfAThousandRecords(t *testing.T) {
 func TestLong_EveryCutSwapAndCopyOfAThousandRecords(t *testing.T) {
 	everyCutSwapAndCopy(t, logOf(t, 1000, 4))
 }
+
+func TestLong_Killed(t *testing.T) { killed(t, "TestLong_Killed", 34) }
