@@ -141,8 +141,8 @@ func (s *story) lifetime() {
 // records shows what is on record of Ada's calls.
 func (s *story) records() {
 	s.title("5  Who became whom is on record")
-	s.prose("What the audit log says of Ada's second call, of the first, which it repeats, and of how their token was made. Each",
-		"record was written before anybody got the token.")
+	s.prose("What the audit log says of Ada's second call, of the first, which it repeats, and of how their token was",
+		"made. Each record was written before anybody got the token.")
 	byID := func(name string) string { return `grep -h "\"id\":\"$` + name + `\"" "$LOG"/*.jsonl` }
 	s.command(s.grep("ID"), `FIRST=$(`+byID("ID")+` | sed -n 's/.*"of":"\([^"]*\)".*/\1/p')`,
 		byID("FIRST"), `MINT=$(`+byID("FIRST")+` | sed -n 's/.*"mint":"\([^"]*\)".*/\1/p')`, byID("MINT"))
