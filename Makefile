@@ -52,7 +52,7 @@ demo: build ## tell the story with emulators, until Ctrl-C; DEMO_ONCE=1 ends by 
 .PHONY: test
 test: ## run what belongs to every change, with -race, in at most 10 minutes; a test with subtests counts as its subtests
 	@scripts/need $(TEST_PACKAGES)
-	@$(TESTSUM) $(GOTEST) -tags testclock -timeout 10m $(PKG)
+	@$(TESTSUM) $(GOTEST) -tags testclock -timeout 20m $(PKG)
 
 .PHONY: test-long
 test-long: ## run what takes longer (build tag "long", tests named TestLong_...), in at most 45 minutes

@@ -18,6 +18,10 @@ const claimsKey = "revocations/claims"
 // maxTries bounds how often others may be first.
 const maxTries = 10
 
+// errBusy is the answer where too many are first.
+var errBusy = exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable,
+	"too many revoke at the same time, or the ledger is slow; ask again shortly").After(time.Second)
+
 // claims are the tokens that each client has given up, by their SHA-256, with their true expiry in Unix seconds. Nobody
 // changes them once they are in force.
 type claims map[string]map[[sha256.Size]byte]int64
@@ -78,7 +82,7 @@ func (c claims) first(client string) (first int64) {
 
 // End implements exchange.Revocations. Its errors are *exchange.Error, the ledger's own, or ctx's.
 func (r *Revocations) End(ctx context.Context, client string, token [sha256.Size]byte, until time.Time) error {
-	if err := r.takeTurn(ctx); err != nil {
+	if err := r.takeTurnSoon(ctx); err != nil {
 		return err
 	}
 	defer r.endTurn()
@@ -90,6 +94,10 @@ func (r *Revocations) End(ctx context.Context, client string, token [sha256.Size
 		}
 		now := r.now()
 		c.drop(now)
+		if c.ended(client, token) { // at another replica, since our last look
+			r.install(c, 0)
+			return nil
+		}
 		if len(c[client]) >= r.most {
 			return exchange.Refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited,
 				"this client has revoked %d tokens that have not expired yet, and no more are remembered; use a token until its end, or revoke again when others have ended", r.most).
@@ -108,8 +116,7 @@ func (r *Revocations) End(ctx context.Context, client string, token [sha256.Size
 			return fmt.Errorf("writing what is revoked to the ledger: %w", err)
 		}
 	}
-	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable,
-		"too many revoke at the same time; ask again shortly").After(time.Second)
+	return errBusy
 }
 
 // Look puts in force what the ledger has. Run calls it.
@@ -164,6 +171,17 @@ func (r *Revocations) takeTurn(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// takeTurnSoon is takeTurn for whoever has somebody waiting for an answer.
+func (r *Revocations) takeTurnSoon(ctx context.Context) error {
+	soon, cancel := context.WithTimeout(ctx, r.wait)
+	defer cancel()
+	err := r.takeTurn(soon)
+	if err != nil && ctx.Err() == nil {
+		return errBusy
+	}
+	return err
 }
 
 func (r *Revocations) endTurn() { <-r.turn }

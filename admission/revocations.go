@@ -20,6 +20,9 @@ type RevocationsConfig struct {
 	Log    *slog.Logger
 	// MaxPerClient bounds how many tokens that have not expired yet a client may have given up. [1,000]
 	MaxPerClient int
+	// Wait bounds how long an end waits for those that are being written: a ledger that hangs must not gather a queue, in
+	// which looks would stand too. [3 s]
+	Wait time.Duration
 
 	// Now is the clock. [time.Now]
 	Now func() time.Time
@@ -36,6 +39,7 @@ type Revocations struct {
 	ledger exchange.Ledger
 	log    *slog.Logger
 	most   int
+	wait   time.Duration
 	now    func() time.Time
 
 	// claims are in force here. Nil while there are none, so that asking costs one load.
@@ -57,13 +61,16 @@ func NewRevocations(ctx context.Context, c RevocationsConfig) (*Revocations, err
 	if c.MaxPerClient == 0 {
 		c.MaxPerClient = 1000
 	}
-	if c.MaxPerClient < 0 {
-		return nil, errors.New("admission.RevocationsConfig.MaxPerClient can't be negative")
+	if c.Wait == 0 {
+		c.Wait = 3 * time.Second
+	}
+	if c.MaxPerClient < 0 || c.Wait < 0 {
+		return nil, errors.New("admission.RevocationsConfig.MaxPerClient and Wait can't be negative")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	r := &Revocations{ledger: c.Ledger, log: c.Log, most: c.MaxPerClient, now: c.Now, turn: make(chan struct{}, 1)}
+	r := &Revocations{ledger: c.Ledger, log: c.Log, most: c.MaxPerClient, wait: c.Wait, now: c.Now, turn: make(chan struct{}, 1)}
 	if c.Metrics != nil {
 		if err := c.Metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sts_revocations", Help: "What was ended before its time and has not expired yet, by kind: claim is a client's on a token.",

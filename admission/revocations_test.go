@@ -169,6 +169,38 @@ func TestTooManyEnds(t *testing.T) {
 	}
 }
 
+// TestEndedElsewhere holds that what was ended at another replica a moment ago is ended, and no further end.
+func TestEndedElsewhere(t *testing.T) {
+	l, now := newLedger()
+	one := func(c *admission.RevocationsConfig) { c.MaxPerClient = 1 }
+	here, there := newRevocations(t, l, one), newRevocations(t, l, one)
+	if err := there.End(t.Context(), "kong", token("a"), now.now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := here.End(t.Context(), "kong", token("a"), now.now().Add(time.Hour)); err != nil || !here.Ended("kong", token("a")) || l.last != 1 {
+		t.Errorf("%v, after %d writes", err, l.last)
+	}
+}
+
+// TestEndsDontQueue holds that an end doesn't wait for ever behind one that a hanging ledger holds up.
+func TestEndsDontQueue(t *testing.T) {
+	l, now := newLedger()
+	r := newRevocations(t, l, func(c *admission.RevocationsConfig) { c.Wait = time.Millisecond })
+	hangs, goOn, first := make(chan struct{}), make(chan struct{}), make(chan error)
+	l.meddle = func() { close(hangs); <-goOn }
+	go func() { first <- r.End(t.Context(), "kong", token("a"), now.now().Add(time.Hour)) }()
+	<-hangs
+	var refused *exchange.Error
+	err := r.End(t.Context(), "kong", token("b"), now.now().Add(time.Hour))
+	if !errors.As(err, &refused) || refused.Code != exchange.CodeUnavailable || refused.RetryAfter == 0 || r.Ended("kong", token("b")) {
+		t.Errorf("got %v", err)
+	}
+	close(goOn)
+	if err := <-first; err != nil || !r.Ended("kong", token("a")) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestEndRaces holds that nobody's end is lost where several write at once.
 func TestEndRaces(t *testing.T) {
 	l, now := newLedger()

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,14 @@ type Client struct {
 	// Rate is in requests per second, 0 for no limit; Burst is in requests.
 	Rate  float64
 	Burst int
+}
+
+// MayUse refuses a grant type that is not among the client's.
+func (c *Client) MayUse(grantType string) *Error {
+	if slices.Contains(c.Grants, grantType) {
+		return nil
+	}
+	return Refuse(CodeUnauthorizedClient, ReasonClientNotAllowed, "this client may not use the token-exchange grant; add token_exchange to its grants")
 }
 
 // Source is where a request came from.

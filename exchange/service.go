@@ -130,8 +130,8 @@ func (s *Service) attempt(ctx context.Context, a *Attempt) (err error) {
 
 // read makes the request of the call's parameters.
 func read(a *Attempt) error {
-	if !slices.Contains(a.Call.Client.Grants, a.Call.Params.GrantType) {
-		return Refuse(CodeUnauthorizedClient, ReasonClientNotAllowed, "this client may not use the token-exchange grant; add token_exchange to its grants")
+	if err := a.Call.Client.MayUse(a.Call.Params.GrantType); err != nil {
+		return err
 	}
 	request, err := a.Call.Params.Parse()
 	if err != nil {

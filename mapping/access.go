@@ -31,14 +31,17 @@ func (e *Engine) Holds(subject *exchange.Identity, role Role, now time.Time) boo
 	return slices.Contains(roles, role) || role == RoleAuditor && slices.Contains(roles, RoleOperator)
 }
 
-// AccessIssuers are the issuers whose subjects may have a role, sorted: where a token for our own API comes from.
-func (e *Engine) AccessIssuers() []string {
+// AccessIssuers are the issuers whose subjects may have a role now, sorted: where a token for our own API comes from.
+func (e *Engine) AccessIssuers(now time.Time) []string {
 	p := e.current.Load()
 	if p == nil {
 		return nil
 	}
 	issuers := []string{}
 	for _, a := range p.access {
+		if r := (rule{expires: a.expires}); r.expired(now) {
+			continue
+		}
 		providers := a.match.issuers
 		if providers == nil && p.env != nil {
 			providers = keysOf(p.env.Providers)

@@ -36,11 +36,15 @@ type Trace struct {
 	Matched bool
 	// Failed is the first condition that failed ("groups", "when", …), or that is unknown; "" where all held.
 	Failed string
-	// Wanted is what that condition wants, Saw the value that it saw.
-	Wanted, Saw string
 
 	rank int
+	rule *rule
+	view *view
 }
+
+// Condition is what the first condition that failed wants, and the value that it saw. It takes an evaluation of its own,
+// so that it is asked of traces that are shown.
+func (tr *Trace) Condition() (wanted, saw string) { return tr.rule.wanted(part(tr.Failed), tr.view) }
 
 // Explain decides an attempt again, and writes down how each rule fared.
 func (p *Policy) Explain(a *exchange.Attempt) *Explanation {
@@ -72,13 +76,12 @@ func (x *Explanation) trace(p *Policy, v *view, t *target, alone bool) {
 			continue
 		}
 		matched, failed := r.matches(v)
-		tr := Trace{Rule: r.id, Pos: r.pos, Deny: r.deny, Alone: alone, Matched: matched == yes || r.deny && matched == unknown, Failed: string(failed)}
+		tr := Trace{Rule: r.id, Pos: r.pos, Deny: r.deny, Alone: alone, Matched: matched == yes || r.deny && matched == unknown, Failed: string(failed), rule: r, view: v}
 		for i, part := range parts {
 			if part == failed {
 				tr.rank = i
 			}
 		}
-		tr.Wanted, tr.Saw = r.wanted(failed, v)
 		x.Rules = append(x.Rules, tr)
 	}
 }
@@ -259,5 +262,6 @@ func (tr *Trace) text() string {
 	if tr.Alone {
 		text += ", for the subject alone"
 	}
-	return text + ", whose " + tr.Failed + " wants " + tr.Wanted + " and saw " + tr.Saw
+	wanted, saw := tr.Condition()
+	return text + ", whose " + tr.Failed + " wants " + wanted + " and saw " + saw
 }

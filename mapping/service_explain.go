@@ -47,6 +47,9 @@ func (s *Service) Explain(ctx context.Context, r *stsv1.ExplainRequest) (*stsv1.
 // attempt goes the way of an exchange, as far as its decision.
 func (s *Service) attempt(ctx context.Context, p *Policy, a *exchange.Attempt, r *stsv1.ExplainRequest) *exchange.Error {
 	params := paramsOf(r)
+	if err := a.Call.Client.MayUse(params.GrantType); err != nil {
+		return err
+	}
 	request, err := params.Parse()
 	if err != nil {
 		return err
@@ -172,8 +175,9 @@ func furthest(all []Trace) []*Trace {
 }
 
 func traceMessage(tr *Trace) *stsv1.RuleTrace {
+	wanted, saw := tr.Condition()
 	return &stsv1.RuleTrace{
-		Rule: tr.Rule, Effect: effectOf(tr.Deny), Matched: tr.Matched, Failed: tr.Failed, Wanted: tr.Wanted, Saw: tr.Saw,
+		Rule: tr.Rule, Effect: effectOf(tr.Deny), Matched: tr.Matched, Failed: tr.Failed, Wanted: wanted, Saw: saw,
 		Alone: tr.Alone, Position: positionMessage(tr.Pos),
 	}
 }

@@ -56,6 +56,7 @@ func TestExplainClaims(t *testing.T) {
 		{"by the workspace's URL", func(r *stsv1.ExplainRequest) { r.Audience, r.Resource = "", "https://PROD.example:443/" }, "granted ml sql 600 by data-science"},
 		{"no such target", func(r *stsv1.ExplainRequest) { r.Audience = "nowhere" }, "denied target_unknown"},
 		{"a target that is no name", func(r *stsv1.ExplainRequest) { r.Audience = "No Where" }, "denied target_unknown"},
+		{"a client that may exchange nothing", func(r *stsv1.ExplainRequest) { r.Client = "idle" }, "denied client_not_allowed"},
 		{"not the client's", func(r *stsv1.ExplainRequest) { r.Audience = "staging" }, "denied target_unknown"},
 		{"too wide a scope", func(r *stsv1.ExplainRequest) { r.Scope = "sql all-apis" }, "denied scope_exceeds_policy by data-science"},
 		{"a malformed scope", func(r *stsv1.ExplainRequest) { r.Scope = `"` }, "denied request_malformed by data-science"},
@@ -250,5 +251,24 @@ func TestExplainIsBounded(t *testing.T) {
 	}
 	if last := got.GetRules()[999]; byGroup != n/2 || last.GetRule() != "r1499" || !last.GetMatched() {
 		t.Errorf("%d went as far as their groups; the last is %v", byGroup, last)
+	}
+}
+
+// What a rule wanted and saw takes an evaluation of its own, a hundred times as dear as to decide. That is spent on rules
+// that are shown, not on all that could have matched.
+func TestExplainTellsOfWhatIsShown(t *testing.T) {
+	const n = 300
+	var b strings.Builder
+	b.WriteString("rules:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - {id: r%d, match: {issuer: [okta], groups: {any: [ds]}, when: 'claims.team == \"%d\"'}, grant: {principal: ml}}\n", i, i)
+	}
+	p := compile(t, b.String())
+	a := attempt(ada("ds"), "prod")
+	if each := testing.AllocsPerRun(5, func() { p.Explain(a) }) / n; each > 30 {
+		t.Errorf("%.0f allocations for each rule", each)
+	}
+	if x := p.Explain(a); len(x.Rules) != n || !strings.Contains(x.Text(), `rule r0 (p.yaml:`) || !strings.Contains(x.Text(), `whose when wants claims.team == "0" and saw team = missing`) {
+		t.Errorf("%d rules, %s", len(x.Rules), x.Text())
 	}
 }

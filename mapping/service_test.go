@@ -74,9 +74,11 @@ func newDesk(t *testing.T, policy string) *desk {
 	t.Helper()
 	d := &desk{house: newHouse(t, newLedger()), verifier: &verifier{}}
 	d.load(t, policy)
+	exchanges := []string{exchange.GrantTypeTokenExchange}
 	registered := map[string]*exchange.Client{
-		"kong":        {ID: "kong", IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}, Audiences: []string{"prod"}},
-		"nightly-etl": {ID: "nightly-etl", IdentityProviders: []string{"okta", "github"}, AuthorizedParties: []string{"ci"}, Audiences: []string{"prod", "staging"}},
+		"idle":        {ID: "idle", IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}, Audiences: []string{"prod"}},
+		"kong":        {ID: "kong", Grants: exchanges, IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}, Audiences: []string{"prod"}},
+		"nightly-etl": {ID: "nightly-etl", Grants: exchanges, IdentityProviders: []string{"okta", "github"}, AuthorizedParties: []string{"ci"}, Audiences: []string{"prod", "staging"}},
 	}
 	var err error
 	d.Service, err = mapping.NewService(mapping.ServiceConfig{
@@ -404,7 +406,7 @@ func TestServiceWithoutAPolicy(t *testing.T) {
 
 func TestHolds(t *testing.T) {
 	h := newHouse(t, newLedger())
-	if h.Holds(ada("security"), mapping.RoleAuditor, today) || h.AccessIssuers() != nil {
+	if h.Holds(ada("security"), mapping.RoleAuditor, today) || h.AccessIssuers(today) != nil {
 		t.Error("a role without a policy")
 	}
 	policy := base + `access:
@@ -435,7 +437,15 @@ func TestHolds(t *testing.T) {
 			t.Errorf("%v holds %q, want %q", row.who.Groups, got, row.want)
 		}
 	}
-	if got := h.AccessIssuers(); !slices.Equal(got, []string{"entra", "https://okta.example"}) {
-		t.Errorf("the issuers are %v", got)
+	for _, row := range []struct {
+		now  time.Time
+		want []string
+	}{
+		{today, []string{"https://okta.example"}},
+		{today.AddDate(-1, 0, 0), []string{"entra", "https://okta.example"}},
+	} {
+		if got := h.AccessIssuers(row.now); !slices.Equal(got, row.want) {
+			t.Errorf("at %s the issuers are %v, want %v", row.now, got, row.want)
+		}
 	}
 }

@@ -18,31 +18,29 @@ import (
 // OpenKeyset reads a tink keyset (JSON, clear text) whose primary key seals and whose other keys still open. Its errors
 // say what to mend and nothing of what the file holds.
 func OpenKeyset(path string) (tink.AEAD, error) {
-	handle, err := readKeyset(path)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := aead.New(handle)
-	if err != nil {
-		return nil, fmt.Errorf("store.keyset_file: %s is a keyset of another kind; an AEAD one is needed, as `sts keys new store` makes it", path)
-	}
-	return sealer, nil
+	_, sealer, err := readKeyset(path)
+	return sealer, err
 }
 
-func readKeyset(path string) (*keyset.Handle, error) {
+// readKeyset reads a keyset that seals.
+func readKeyset(path string) (*keyset.Handle, tink.AEAD, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("store.keyset_file: %s does not exist; restore it, or make a first one with `sts keys new store`: %w", path, fs.ErrNotExist)
+		return nil, nil, fmt.Errorf("store.keyset_file: %s does not exist; restore it, or make a first one with `sts keys new store`: %w", path, fs.ErrNotExist)
 	case err != nil:
-		return nil, fmt.Errorf("store.keyset_file: %w", err)
+		return nil, nil, fmt.Errorf("store.keyset_file: %w", err)
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
 	if err != nil {
 		// tink's error may quote the file.
-		return nil, fmt.Errorf("store.keyset_file: %s is not a tink keyset in clear JSON; `sts keys new store` makes one", path)
+		return nil, nil, fmt.Errorf("store.keyset_file: %s is not a tink keyset in clear JSON; `sts keys new store` makes one", path)
 	}
-	return handle, nil
+	sealer, err := aead.New(handle)
+	if err != nil {
+		return nil, nil, fmt.Errorf("store.keyset_file: %s is a keyset of another kind; an AEAD one is needed, as `sts keys new store` makes it", path)
+	}
+	return handle, sealer, nil
 }
 
 // WriteKeyset writes a new keyset of one AES-256-GCM key to w, as `sts keys new store` does.

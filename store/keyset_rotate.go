@@ -66,7 +66,7 @@ func DropKeys(path string) ([]KeysetKey, error) {
 }
 
 func changeKeyset(path string, change func(m *keyset.Manager, keys []KeysetKey) error) ([]KeysetKey, error) {
-	handle, err := readKeyset(path)
+	handle, _, err := readKeyset(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/mac"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/lakegate/sts/store"
@@ -84,6 +88,20 @@ func TestKeysetStepsInOrder(t *testing.T) {
 	}
 	if _, err := store.AddKey(path + ".none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// A keyset of another kind is another service's, whatever tink would let us do to it.
+func TestKeysetOfAnotherKindIsLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mac.json")
+	handle, err := keyset.NewHandle(mac.HMACSHA256Tag256KeyTemplate())
+	must(t, err)
+	var before bytes.Buffer
+	must(t, insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&before)))
+	must(t, os.WriteFile(path, before.Bytes(), 0o600))
+	_, err = store.AddKey(path)
+	if after, _ := os.ReadFile(path); err == nil || !strings.Contains(err.Error(), "another kind") || string(after) != before.String() {
+		t.Errorf("%v; the file is now\n%s", err, after)
 	}
 }
 

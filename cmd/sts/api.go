@@ -43,6 +43,6 @@ func (p *bearerParts) serveBearers(c *server.Config) error {
 			return p.policy.Holds(subject, mapping.Role(role), at)
 		},
 	}
-	c.BearerIssuers = p.policy.AccessIssuers
+	c.BearerIssuers = func() []string { return p.policy.AccessIssuers(now()) }
 	return nil
 }

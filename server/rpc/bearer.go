@@ -35,7 +35,7 @@ type BearerConfig struct {
 	Random   io.Reader
 }
 
-// Limits are what of exchange.Gate concerns bearers. They have no client; to count by, nobody stands in.
+// Limits are what of exchange.Gate concerns bearers. They have no client; to count by, one without a name stands in.
 type Limits interface {
 	Enter(c *exchange.Client, from exchange.Source) error
 	Penalize(c *exchange.Client, from exchange.Source)
@@ -55,6 +55,11 @@ func (c *BearerConfig) missing() string {
 	}
 	return ""
 }
+
+// bearerRate and bearerBurst are how many requests a second all bearers together may make, and how many at once. They are
+// people and the programs that audit: whoever makes more would fill the log with records, since each use is one, and take
+// from the limit that clients share.
+const bearerRate, bearerBurst = 100, 200
 
 // bearers lets bearers in to one service. Nobody gets by it: a method that the service's Roles don't have is refused.
 type bearers struct {
@@ -147,9 +152,9 @@ func (b *bearers) authenticate(ctx context.Context, c *caller) (*exchange.Identi
 		return nil, exchange.Refuse(exchange.CodeTokenMissing, exchange.ReasonAccessTokenInvalid,
 			"send an access token of an identity provider, as authorization: Bearer")
 	}
-	nobody, from := &exchange.Client{}, exchange.Source{Peer: c.peer}
+	nobody, from := &exchange.Client{Rate: bearerRate, Burst: bearerBurst}, exchange.Source{Peer: c.peer}
 	if err := b.Limits.Enter(nobody, from); err != nil {
-		return nil, exchange.AsError(err)
+		return nil, limited(exchange.AsError(err))
 	}
 	who, err := b.verify(ctx, token)
 	if err == nil {
@@ -161,6 +166,15 @@ func (b *bearers) authenticate(ctx context.Context, c *caller) (*exchange.Identi
 		refused = exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid, "%s", refused.Message)
 	}
 	return nil, refused
+}
+
+// limited puts a limit of clients in words for bearers.
+func limited(err *exchange.Error) *exchange.Error {
+	if err.Code != exchange.CodeRateLimited {
+		return err
+	}
+	return exchange.Refuse(err.Code, err.Reason,
+		"too many bad tokens came from this address, or too many requests of this API at once; ask again when the time to wait is over").After(err.RetryAfter)
 }
 
 // verify takes access tokens; an ID token is for its client's eyes. Where a provider's access tokens carry no mark, and so

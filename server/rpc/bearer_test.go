@@ -33,6 +33,7 @@ type house struct {
 	presented []exchange.Presented
 	penalized int
 	limited   bool
+	entered   *exchange.Client
 	records   []exchange.Event
 	down      error // of the record
 	observed  []string
@@ -59,8 +60,9 @@ func (h *house) Verify(_ context.Context, p exchange.Presented, use exchange.Use
 }
 
 func (h *house) Enter(c *exchange.Client, _ exchange.Source) error {
+	h.entered = c
 	if h.limited && c.ID == "" {
-		return exchange.Refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited, "too many").After(time.Second)
+		return exchange.Refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited, "this client's subject tokens").After(time.Minute)
 	}
 	return nil
 }
@@ -365,6 +367,21 @@ func TestBearersOfAStream(t *testing.T) {
 		if len(h.records) != row.recorded || row.recorded > 0 && h.records[0].Admin.Action != "audit.tail_events" {
 			t.Errorf("%s: recorded %+v", row.token, h.records)
 		}
+	}
+}
+
+// Whoever holds a good token of a provider can make each of his requests a record, and take from the limit of all: so
+// bearers have one of their own, together. What it says when it is reached is for them, who are no clients.
+func TestBearersAreLimited(t *testing.T) {
+	h, _, b := newHouse(t)
+	h.limited = true
+	_, err := stsv1.NewMappingServiceClient(b.conn).GetRule(as(t, "authorization", "Bearer nobody"), &stsv1.GetRuleRequest{Rule: "r"})
+	wantError(t, err, codes.ResourceExhausted, exchange.ReasonRateLimited)
+	if said := status.Convert(err).Message(); strings.Contains(said, "client") || strings.Contains(said, "subject") {
+		t.Errorf("a bearer is told that %q", said)
+	}
+	if h.entered.ID != "" || h.entered.Rate <= 0 || h.entered.Burst <= 0 || len(h.presented) > 0 {
+		t.Errorf("limited as %+v, after %v was looked at", h.entered, h.presented)
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -177,6 +179,9 @@ func (q *strictQuery) Parse(message proto.Message, values url.Values, filter *ut
 		}
 		if filter.HasCommonPrefix([]string{name}) {
 			return errQuery // it stands in the path
+		}
+		if slices.ContainsFunc(all, func(value string) bool { return !utf8.ValidString(value) }) {
+			return errQuery // no string of a message, though the gateway would make one of it
 		}
 	}
 	if err := q.DefaultQueryParser.Parse(message, values, filter); err != nil {

@@ -86,6 +86,7 @@ func TestMappingRoutes(t *testing.T) {
 		{"GET", "/v1/mappings", "pageSize=3", 400, nil},
 		{"GET", "/v1/mappings", "page_size=x", 400, nil},
 		{"GET", "/v1/mappings", "owner=a&owner=b", 400, nil},
+		{"GET", "/v1/mappings", "owner=%ff", 400, nil}, // no text, which gRPC takes no more
 		{"GET", "/v1/mappings/r", "rule=s", 400, nil},
 		{"GET", "/v1/mappings", "access_token=x", 400, nil}, // RFC 6750 §2.3 is not served
 		{"GET", "/v1/policy/versions", "page_size=1", 400, nil},

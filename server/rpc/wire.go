@@ -110,13 +110,15 @@ func (w *wire) count(seen []int, field protoreflect.FieldDescriptor) error {
 	return nil
 }
 
-// keyOf is the key of a map's entry, as it is encoded.
+// keyOf is the key of a map's entry, which is a text in every message of ours. It is taken without its length, which can be
+// written in several ways; a key that is left out is the empty one.
 func keyOf(entry []byte) string {
 	for len(entry) > 0 {
 		number, kind, n := protowire.ConsumeTag(entry)
 		width := protowire.ConsumeFieldValue(number, kind, entry[n:])
 		if number == 1 {
-			return string(entry[n : n+width])
+			key, _ := protowire.ConsumeBytes(entry[n:])
+			return string(key)
 		}
 		entry = entry[n+width:]
 	}

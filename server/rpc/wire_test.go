@@ -77,3 +77,34 @@ func unknown(m protoreflect.Message) (found bool) {
 	})
 	return found
 }
+
+// A member of an object comes once, in whatever way its name is encoded: a text's length may be written with more bytes
+// than it needs, and an empty name left out.
+func TestCheckWireNames(t *testing.T) {
+	object := func(names ...string) (message []byte) {
+		for _, name := range names {
+			entry := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), []byte{0x20, 1}) // true
+			message = protowire.AppendBytes(protowire.AppendTag(message, 1, protowire.BytesType), append([]byte(name), entry...))
+		}
+		return message
+	}
+	const a, longer, b, empty, none = "\x0a\x01a", "\x0a\x81\x00a", "\x0a\x01b", "\x0a\x00", ""
+	for _, row := range []struct {
+		names []string
+		want  bool
+	}{
+		{[]string{a, b, empty}, true},
+		{[]string{a, b, none}, true},
+		{[]string{a, a}, false},
+		{[]string{a, longer}, false},
+		{[]string{empty, none}, false},
+	} {
+		message, read := object(row.names...), &structpb.Struct{}
+		if err := proto.Unmarshal(message, read); err != nil {
+			t.Fatal(err)
+		}
+		if err := rpc.CheckWire(message, read); (err == nil) != row.want || (len(read.GetFields()) == len(row.names)) != row.want {
+			t.Errorf("%q: %v, read as %v", row.names, err, read)
+		}
+	}
+}

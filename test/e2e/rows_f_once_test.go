@@ -85,23 +85,7 @@ func TestRowF26Replicas(t *testing.T) {
 	mustGrant(t, replicas[0].Ask(token(used)), tenMinutes)
 	wantReplayed(t, replicas[1], replicas[1].Ask(token(used)))
 
-	var granted, refused atomic.Int64
-	var all sync.WaitGroup
-	contested := w.lasting("alice", "data-eng")
-	for i := range 32 {
-		all.Go(func() {
-			switch a, err := replicas[i%2].try(replicas[i%2].tokenRequest(contested)); {
-			case err == nil && a.Status == http.StatusOK:
-				granted.Add(1)
-			case err == nil && a.Reason == string(exchange.ReasonSubjectTokenReplayed):
-				refused.Add(1)
-			}
-		})
-	}
-	all.Wait()
-	if granted.Load() != 1 || refused.Load() != 31 {
-		t.Errorf("%d granted, %d refused as used", granted.Load(), refused.Load())
-	}
+	contest(t, replicas)
 
 	unused := w.Token(nil)
 	if err := redis.Flush(); err != nil {
@@ -121,6 +105,46 @@ func TestRowF26Replicas(t *testing.T) {
 		t.Errorf("a token that was issued afterwards: %s", a.Body)
 	}
 	mustRefuse(t, replicas[1].Ask(token(used)), http.StatusServiceUnavailable, "temporarily_unavailable", exchange.ReasonReplayCheckUnavailable)
+}
+
+// contest has many present one token to the replicas at once: it is granted to one of them, and refused as used to all others.
+// Where Redis was too slow for somebody, who is then refused since nobody can tell, nothing can be said of that round but that
+// no two were granted; on a machine that is busy otherwise there are a few such rounds.
+func contest(t *testing.T, replicas []*world) {
+	t.Helper()
+	const rounds, callers = 8, 32
+	for range rounds {
+		var granted, used, unchecked atomic.Int64
+		var all sync.WaitGroup
+		contested := replicas[0].lasting("alice", "data-eng")
+		for i := range callers {
+			all.Go(func() {
+				switch a, err := replicas[i%len(replicas)].try(replicas[i%len(replicas)].tokenRequest(contested)); {
+				case err != nil:
+					t.Error(err)
+				case a.Status == http.StatusOK:
+					granted.Add(1)
+				case a.Reason == string(exchange.ReasonSubjectTokenReplayed):
+					used.Add(1)
+				case a.Reason == string(exchange.ReasonReplayCheckUnavailable):
+					unchecked.Add(1)
+				default:
+					t.Errorf("%d %s", a.Status, a.Body)
+				}
+			})
+		}
+		all.Wait()
+		switch {
+		case granted.Load() > 1:
+			t.Fatalf("%d were granted one token", granted.Load())
+		case unchecked.Load() > 0:
+			continue
+		case granted.Load() != 1 || used.Load() != callers-1:
+			t.Fatalf("%d granted, %d refused as used", granted.Load(), used.Load())
+		}
+		return
+	}
+	t.Errorf("Redis was too slow for somebody in each of %d rounds", rounds)
 }
 
 // TestRowF26Restart holds that a service which has forgotten its marks refuses what it may have seen.

@@ -74,11 +74,10 @@ type world struct {
 	credentials credentials.TransportCredentials
 	kept        *grpc.ClientConn // nil for a new one each time
 
-	command   func() *exec.Cmd      // starts the service; the program itself where a test has no wish
-	auditDir  string                // where the test sees the audit log
-	database  *testservice.Database // nil where the ledger is a file
-	redis     *testservice.Redis    // nil where there is none
-	redisLost bool                  // the test has ended or emptied it, so that nothing need be in it
+	command  func() *exec.Cmd      // starts the service; the program itself where a test has no wish
+	auditDir string                // where the test sees the audit log
+	database *testservice.Database // nil where the ledger is a file
+	redis    *testservice.Redis    // nil where there is none, or where the test has ended or emptied it for good
 
 	said        *collected
 	lastMetrics string
