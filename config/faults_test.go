@@ -165,8 +165,8 @@ func TestFaults(t *testing.T) {
 		{"log", "policy: {", "log: {level: trace, format: text}\npolicy: {", `15:14: log.level: unknown value "trace"; write debug, info, warn or error
 15:29: log.format: unknown value "text"; write json`},
 		{"witness of nothing", "policy: {", "audit: {witness: {}}\npolicy: {", `15:18: audit.witness: neither a url nor a command; name one, or leave the key out`},
-		{"witness in the clear", "policy: {", "audit: {witness: {url: \"http://w.example\"}}\npolicy: {", `15:18: audit.witness: neither a url nor a command; name one, or leave the key out
-15:24: audit.witness.url: http:// is for a loopback host only, and "w.example" is none; use https://`},
+		{"witness in the clear", "policy: {", "audit: {witness: {url: \"http://w.example\"}}\npolicy: {", `15:24: audit.witness.url: http:// is for a loopback host only, and "w.example" is none; use https://`},
+		{"witness of an empty command", "policy: {", "audit: {witness: {command: []}}\npolicy: {", `15:18: audit.witness: neither a url nor a command; name one, or leave the key out`},
 		{"witness without a program", "policy: {", "audit: {witness: {command: [\"\", x]}}\npolicy: {", `15:29: audit.witness.command: an empty text; fill it in, or leave it out`},
 		{"signing key that is not there", "policy: {", "audit: {signing_key_file: x}\npolicy: {", `15:27: audit.signing_key_file: there is no such file; make it, or mend the path; relative paths start at this file's folder`},
 		{"sync", "policy: {", "audit: {sync: none, retention: 1m}\npolicy: {", `15:15: audit.sync: unknown value "none"; write mint, always or written

@@ -72,6 +72,7 @@ type auditFile struct {
 
 type witnessFile struct {
 	Pos     strictyaml.Pos
+	Keys    strictyaml.Keys
 	URL     strictyaml.Value[endpointURL] `yaml:"url"`
 	Command strictyaml.Value[[]text]      `yaml:"command"`
 }
@@ -134,7 +135,7 @@ func (c *checker) witness(f *witnessFile) *Witness {
 		}
 		w.Command = append(w.Command, word.V)
 	}
-	if f.URL.Pos.IsZero() && len(w.Command) == 0 {
+	if empty := f.Command.Set() && len(w.Command) == 0; !f.Keys.Has("url") && (empty || !f.Keys.Has("command")) {
 		c.fault(f.Pos, "audit.witness", "neither a url nor a command", "name one, or leave the key out")
 	}
 	return w
