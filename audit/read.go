@@ -213,12 +213,13 @@ func (r *RepeatRecord) In(full *ExchangeRecord) *ExchangeRecord {
 	if !r.ExpiresAt.IsZero() {
 		e.ExpiresAt = r.ExpiresAt
 	}
+	var claimed Claimed
 	if full.Claimed != nil {
-		claimed := *full.Claimed
-		claimed.RequestID = r.RequestID
+		claimed = *full.Claimed
+	}
+	claimed.RequestID = r.RequestID
+	if e.Claimed = nil; claimed != (Claimed{}) {
 		e.Claimed = &claimed
-	} else if r.RequestID != "" {
-		e.Claimed = &Claimed{RequestID: r.RequestID}
 	}
 	return &e
 }

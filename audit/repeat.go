@@ -57,8 +57,7 @@ func (k *keyBuilder) sum(a *exchange.Attempt, subject, actor string) repeatKey {
 	}
 	claimed := call.Source.Claimed
 	k.text(call.Entrance, client, claimed.Source, claimed.Route)
-	peer := call.Source.Peer.As16()
-	k.buf = append(k.buf, peer[:]...)
+	k.buf = append(call.Source.Peer.AppendTo(k.buf), 0) // as it is written, and 0 is in no address
 
 	presented := a.SubjectTokenSHA256()
 	k.buf = append(k.buf, presented[:]...)

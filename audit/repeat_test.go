@@ -27,6 +27,7 @@ func TestRepeats(t *testing.T) {
 		{"client", func(a *exchange.Attempt) { a.Call.Client = &exchange.Client{ID: "other"} }, "exchange"},
 		{"entrance", func(a *exchange.Attempt) { a.Call.Entrance = "grpc" }, "exchange"},
 		{"peer", func(a *exchange.Attempt) { a.Call.Source.Peer = netip.MustParseAddr("10.0.0.8") }, "exchange"},
+		{"peer, written otherwise", func(a *exchange.Attempt) { a.Call.Source.Peer = netip.AddrFrom16(a.Call.Source.Peer.As16()) }, "exchange"},
 		{"source", func(a *exchange.Attempt) { a.Call.Source.Claimed.Source = "203.0.113.10" }, "exchange"},
 		{"route", func(a *exchange.Attempt) { a.Call.Source.Claimed.Route = "other" }, "exchange"},
 		{"subject token", func(a *exchange.Attempt) {
