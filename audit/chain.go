@@ -25,8 +25,9 @@ type part struct {
 	header *SegmentRecord // nil where it was dropped
 	seal   *seal          // nil where it has none
 	first  uint64
-	size   uint64 // of the tree at its end, as far as is known without reading it; of the last part perhaps too small
+	size   uint64 // of the tree at its end; of the last part, as long as it has no seal, open
 	hashes []Hash // of its records, once they have been asked for
+	strict bool   // hash the records, whatever is kept beside them
 }
 
 // openChain reads how a log is put together.
@@ -64,17 +65,26 @@ func openChain(directory, replica, origin string) (*chain, error) {
 	if len(c.parts) == 0 {
 		return nil, fmt.Errorf("there is no log %s in %s", origin, directory)
 	}
-	last := c.parts[len(c.parts)-1]
-	if last.seal != nil {
+	if last := c.parts[len(c.parts)-1]; last.seal != nil {
 		last.size = last.seal.Size
-	} else if last.path != "" {
-		saved, err := readLeaves(last.path)
-		if err != nil {
-			return nil, err
-		}
-		last.size = last.first + uint64(len(saved))
+	} else {
+		last.size = openEnd
 	}
 	return c, nil
+}
+
+// openEnd is the size of a part whose end is not known: as far as its records go.
+const openEnd = 1 << 62
+
+// strictly makes c hash its records wherever they are: what is kept beside them may be damaged, which is no reason to give
+// a log up.
+func (c *chain) strictly() *chain {
+	for _, p := range c.parts {
+		if p.path != "" {
+			p.strict, p.seal = true, nil
+		}
+	}
+	return c
 }
 
 func (c *chain) addSeal(s *seal) {
@@ -93,7 +103,7 @@ func (p *part) leaves(from, to uint64) ([]Hash, error) {
 		return nil, fmt.Errorf("records %d to %d are past their retention", from, to-1)
 	}
 	var err error
-	if p.hashes == nil {
+	if p.hashes == nil && !p.strict {
 		if p.hashes, err = readLeaves(p.path); err != nil {
 			return nil, err
 		}

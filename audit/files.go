@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func listSegments(directory string) ([]segmentName, error) {
 		if c := strings.Compare(a.replica, b.replica); c != 0 {
 			return c
 		}
-		return int(int64(a.number) - int64(b.number)) //nolint:gosec // numbers count segments
+		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.path, b.path))
 	})
 	return names, nil
 }

@@ -43,6 +43,10 @@ func (l *logVerifier) hold(p, next *part, t *text, saved []Hash) error {
 		if err != nil {
 			return err
 		}
+		if root != s.Root && s.Size == l.report.Proven {
+			l.fault(Fault{File: t.path, Record: s.Size, What: fmt.Sprintf("two checkpoints of %d records contradict each other: the log was put back to an earlier state and went on from there", s.Size)})
+			return nil
+		}
 		if root != s.Root {
 			good := 0
 			if l.report.Proven > t.first {
@@ -71,7 +75,7 @@ func ending(p, next *part) (size uint64, known bool) {
 	switch {
 	case p.seal != nil:
 		return p.seal.Size, true
-	case next != nil && (next.header != nil || next.seal != nil):
+	case next != nil && (next.header != nil || next.seal != nil) && next.first >= p.first:
 		return next.first, true
 	default:
 		return 0, false

@@ -108,6 +108,32 @@ func (p PublicKey) String() string { return p.text }
 // Name is the key's name.
 func (p PublicKey) Name() string { return p.verifier.Name() }
 
+// PublicKeys verify checkpoints where a key was replaced and logs of the one before are still there.
+type PublicKeys []PublicKey
+
+// Open reads a checkpoint that one of the keys has signed.
+func (p PublicKeys) Open(text []byte) (Checkpoint, error) { return tryEach(p, text, PublicKey.Open) }
+
+// OpenReceipt reads a receipt and verifies it, with the key that it is of.
+func (p PublicKeys) OpenReceipt(text []byte) (*Receipt, error) {
+	return tryEach(p, text, PublicKey.OpenReceipt)
+}
+
+// tryEach returns what the first key that can opens, or the error of the first key.
+func tryEach[T any](keys PublicKeys, text []byte, open func(PublicKey, []byte) (T, error)) (opened T, err error) {
+	err = errors.New("there is no key to verify it with")
+	for i, k := range keys {
+		o, e := open(k, text)
+		if e == nil {
+			return o, nil
+		}
+		if i == 0 {
+			err = e
+		}
+	}
+	return opened, err
+}
+
 // Sealer is an AEAD, as tink has it: it seals the key that the ledger keeps.
 type Sealer interface {
 	Encrypt(plaintext, associatedData []byte) ([]byte, error)

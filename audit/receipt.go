@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -199,18 +200,31 @@ func FindRecord(directory, id string) (origin string, index uint64, err error) {
 	return "", 0, fmt.Errorf("no record with the id %s: %w", id, os.ErrNotExist)
 }
 
-// NewestCheckpoint reads the newest checkpoint of a log that stands in directory.
-func NewestCheckpoint(directory, origin string, key PublicKey) (Checkpoint, error) {
+// NewestCheckpoint reads the newest checkpoint of a log that stands in directory, also of one that was given up.
+func NewestCheckpoint(directory, origin string, keys PublicKeys) (newest Checkpoint, err error) {
 	replica, err := replicaOf(origin)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	c, ok, err := readCheckpoint(directory, replica, key)
+	given, err := filepath.Glob(filepath.Join(directory, replica+".*"+checkpointSuffix))
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("reading the newest checkpoint: %w", err)
+		return Checkpoint{}, err
 	}
-	if !ok || c.Origin != origin {
-		return Checkpoint{}, fmt.Errorf("no checkpoint of %s is in %s", origin, directory)
+	found := false
+	for _, path := range append(given, checkpointPath(directory, replica)) {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return Checkpoint{}, fmt.Errorf("reading the newest checkpoint: %w", err)
+		}
+		if c, err := keys.Open(text); err == nil && c.Origin == origin && c.Size >= newest.Size {
+			newest, found = c, true
+		}
 	}
-	return c, nil
+	if !found {
+		return Checkpoint{}, fmt.Errorf("no checkpoint of %s that the key signed is in %s", origin, directory)
+	}
+	return newest, nil
 }

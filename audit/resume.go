@@ -13,7 +13,7 @@ import (
 // a torn end behind it, and seals what a crash left open. A log that does not continue its checkpoint is not touched:
 // why is not empty then, and a new one is to be begun.
 func (l *Log) resume(segments []segmentName, now time.Time) (why string, err error) {
-	newest, kept, err := readCheckpoint(l.c.Directory, l.c.Replica, l.c.Key.Public())
+	newest, kept, err := readCheckpoint(l.c.Directory, l.c.Replica, PublicKeys{l.c.Key.Public()})
 	if kept && err != nil {
 		return fmt.Sprintf("the newest checkpoint is %v", err), nil
 	}
@@ -25,7 +25,7 @@ func (l *Log) resume(segments []segmentName, now time.Time) (why string, err err
 	if len(segments) > 0 {
 		last = segments[len(segments)-1]
 		if header, err = readHeader(last.path); err != nil {
-			return err.Error(), nil
+			return "", err
 		}
 	}
 	if header == nil && last.path != "" {
@@ -130,7 +130,7 @@ func (l *Log) continues(path string, before *compact.Range, leaves []Hash, newes
 		// The segment's beginning was never followed by a checkpoint: the newest is of an earlier segment.
 		var c *chain
 		if c, err = openChain(l.c.Directory, l.c.Replica, newest.Origin); err == nil {
-			root, err = c.root(newest.Size)
+			root, err = c.strictly().root(newest.Size)
 		}
 	}
 	if err != nil {

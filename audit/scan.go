@@ -2,12 +2,12 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"os"
-	"strings"
 )
 
 // hashLeaf appends to nothing and allocates nothing: h is a SHA-256 that is used over and over.
@@ -69,23 +69,25 @@ func scanLines(path string, limit int64, f func(line) bool) (torn int64, err err
 	}
 }
 
-// readHeader reads the record that a segment begins with. It is nil where the segment begins with another, or with none.
+// readHeader reads the record that a segment begins with. It is nil where the segment begins with another or with none, or
+// where that record is damaged: an error is of the disk.
 func readHeader(path string) (header *SegmentRecord, err error) {
 	_, err = scanLines(path, -1, func(l line) bool {
-		if !strings.HasPrefix(string(l.text[:min(len(l.text), len(headerStart))]), headerStart) {
+		if !bytes.HasPrefix(l.text, []byte(headerStart)) {
 			return false
 		}
-		var r Record
-		if r, err = Decode(l.text); err == nil {
+		if r, e := Decode(l.text); e == nil {
 			header = r.Segment
 		}
 		return false
 	})
-	if err == nil && header != nil {
-		_, err = header.before()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the beginning of a segment: %w", err)
+	}
+	if header != nil {
+		if _, e := header.before(); e != nil {
+			return nil, nil //nolint:nilnil // as it says
+		}
 	}
 	return header, nil
 }

@@ -67,11 +67,10 @@ func appendSeal(directory, replica string, s *seal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	there, err := io.ReadAll(f)
+	end, err := endOfLines(f)
 	if err != nil {
 		return err
 	}
-	end := int64(bytes.LastIndexByte(there, '\n') + 1)
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
@@ -79,6 +78,27 @@ func appendSeal(directory, replica string, s *seal) (err error) {
 		return err
 	}
 	return f.Sync()
+}
+
+// endOfLines is where the last whole line of a file ends. The file grows for ever and a writer waits: only its end is read.
+func endOfLines(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	var b [4 << 10]byte
+	for end := info.Size(); end > 0; {
+		start := max(0, end-int64(len(b)))
+		part := b[:end-start]
+		if _, err := f.ReadAt(part, start); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+			return start + int64(i) + 1, nil
+		}
+		end = start
+	}
+	return 0, nil
 }
 
 // readSeals reads a replica's seals, in the order in which they were written. What is no seal is handed to bad, with its
@@ -129,7 +149,7 @@ func readSeals(directory, replica string, bad func(line int, err error)) ([]*sea
 }
 
 // readCheckpoint reads a replica's newest checkpoint; ok is false where there is no file.
-func readCheckpoint(directory, replica string, key PublicKey) (c Checkpoint, ok bool, err error) {
+func readCheckpoint(directory, replica string, keys PublicKeys) (c Checkpoint, ok bool, err error) {
 	text, err := os.ReadFile(checkpointPath(directory, replica))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, false, nil
@@ -137,7 +157,7 @@ func readCheckpoint(directory, replica string, key PublicKey) (c Checkpoint, ok 
 	if err != nil {
 		return c, false, err
 	}
-	c, err = key.Open(text)
+	c, err = keys.Open(text)
 	return c, true, err
 }
 
@@ -171,7 +191,8 @@ func saveLeaves(segment string, from uint64, hashes []Hash) (err error) {
 	return err
 }
 
-// readLeaves reads the hashes of a segment's records that were saved: perhaps fewer than it has records, perhaps none.
+// readLeaves reads the hashes of a segment's records that were saved: perhaps fewer than it has records, perhaps none. The
+// file is never synced, so a power failure may leave zeros in it: they are no hash, and what follows is not read.
 func readLeaves(segment string) ([]Hash, error) {
 	b, err := os.ReadFile(leavesPath(segment))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -182,7 +203,9 @@ func readLeaves(segment string) ([]Hash, error) {
 	}
 	hashes := make([]Hash, len(b)/len(Hash{}))
 	for i := range hashes {
-		copy(hashes[i][:], b[i*len(Hash{}):])
+		if copy(hashes[i][:], b[i*len(Hash{}):]); hashes[i] == (Hash{}) {
+			return hashes[:i], nil
+		}
 	}
 	return hashes, nil
 }

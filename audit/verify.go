@@ -2,9 +2,7 @@ package audit
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,8 +14,8 @@ import (
 type Verification struct {
 	// Directories are the folders that hold the logs.
 	Directories []string
-	// Key is what their checkpoints are signed with.
-	Key PublicKey
+	// Keys are what their checkpoints are signed with: several where a key was replaced.
+	Keys PublicKeys
 	// Checkpoints were kept elsewhere. A log can't show its own truncation: they do. The log of each must be there.
 	Checkpoints []Checkpoint
 }
@@ -85,15 +83,15 @@ type verifier struct {
 	outside map[string][]Checkpoint // by origin
 	logs    []Verified
 	faults  []Fault
-	// dropped are segments that are not there, and kept says, by replica, from which number on records say that they must
-	// be.
+	// dropped are segments that are not there, and kept says, by folder and replica, from which number on records say that
+	// they must be.
 	dropped []droppedSegment
 	kept    map[string]uint64
 }
 
 type droppedSegment struct {
-	replica string
-	seal    *seal
+	place string // folder and replica
+	seal  *seal
 }
 
 func (w *verifier) fault(f Fault) { w.faults = append(w.faults, f) }
@@ -165,7 +163,7 @@ func (w *verifier) checkpoints(directory string) (map[string][]Checkpoint, error
 		if err != nil {
 			return nil, err
 		}
-		c, err := w.v.Key.Open(text)
+		c, err := w.v.Keys.Open(text)
 		if err != nil {
 			w.fault(Fault{File: path, What: err.Error()})
 			continue
@@ -177,19 +175,42 @@ func (w *verifier) checkpoints(directory string) (map[string][]Checkpoint, error
 
 // replica puts the logs of one replica together and verifies each: there are several where one was given up.
 func (w *verifier) replica(directory, replica string, segments []segmentName, seals []*seal, checkpoints map[string][]Checkpoint) error {
-	if _, err := os.Lstat(checkpointPath(directory, replica)); len(segments) > 0 && errors.Is(err, fs.ErrNotExist) {
-		w.fault(Fault{File: checkpointPath(directory, replica), What: "the newest checkpoint is gone"})
-	}
-	for _, c := range w.assemble(directory, replica, segments, seals) {
+	chains := w.assemble(directory, replica, segments, seals)
+	for i, c := range chains {
 		log := &logVerifier{w: w, c: c, sealsFile: sealsPath(directory, replica), whole: ranges.NewEmptyRange(0)}
 		log.stations = append(slices.Clone(checkpoints[c.origin]), w.outside[c.origin]...)
+		kept := len(checkpoints[c.origin]) > 0
 		delete(w.outside, c.origin)
 		delete(checkpoints, c.origin)
 		if err := log.verify(); err != nil {
 			return err
 		}
+		if last := i == len(chains)-1; last && w.newest(c, kept) {
+			continue
+		}
+		if !kept && !log.failed && log.report.Proven < log.size() {
+			w.fault(Fault{Origin: c.origin, What: fmt.Sprintf("its last checkpoint is gone, so nothing proves its records from %d on", log.report.Proven)})
+		}
 	}
 	return nil
+}
+
+// newest looks at the newest checkpoint of a replica, whose present log is c; kept says that there was one of it. There
+// is one from before the first record on: without it anybody could have written that log. It reports whether it has an
+// answer: a log that was begun and holds nothing yet is none.
+func (w *verifier) newest(c *chain, kept bool) bool {
+	path := checkpointPath(c.directory, c.replica)
+	switch now, there, err := readCheckpoint(c.directory, c.replica, w.v.Keys); {
+	case err != nil: // which has been told
+	case !there:
+		w.fault(Fault{Origin: c.origin, File: path, What: "the newest checkpoint is gone"})
+	case now.Origin == c.origin || kept:
+	case now.Size == 0:
+		return false
+	default:
+		w.fault(Fault{Origin: c.origin, File: path, What: "it is the checkpoint of another log, " + now.Origin + ", and none is here of this one"})
+	}
+	return true
 }
 
 // assemble puts segments and seals together, in order.
@@ -205,6 +226,10 @@ func (w *verifier) assemble(directory, replica string, segments []segmentName, s
 		if p == nil {
 			p = &part{number: n.number}
 			byNumber[n.number] = p
+		}
+		if p.path != "" {
+			w.fault(Fault{File: n.path, Line: 1, What: "a second file of a segment that " + filepath.Base(p.path) + " is"})
+			continue
 		}
 		p.path = n.path
 		header, err := readHeader(n.path)
@@ -236,7 +261,7 @@ func (w *verifier) assemble(directory, replica string, segments []segmentName, s
 // gone says which segments are not there although no record says that retention dropped them.
 func (w *verifier) gone() {
 	for _, d := range w.dropped {
-		if d.seal.Number >= w.kept[d.replica] {
+		if d.seal.Number >= w.kept[d.place] {
 			w.fault(Fault{
 				Origin: d.seal.Origin, File: d.seal.Segment, Record: d.seal.First,
 				What: fmt.Sprintf("the segment is gone, with records %d to %d, and no record says that their retention was over", d.seal.First, d.seal.Size-1),

@@ -41,7 +41,7 @@ func logOf(t testing.TB, n, lives int) (dir string) {
 // verify verifies one directory, against outside checkpoints if there are any.
 func verify(t testing.TB, dir string, outside ...audit.Checkpoint) ([]audit.Verified, []audit.Fault) {
 	t.Helper()
-	logs, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Key: testKey().Public(), Checkpoints: outside})
+	logs, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Keys: audit.PublicKeys{testKey().Public()}, Checkpoints: outside})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,37 +83,32 @@ func TestVerifySound(t *testing.T) {
 	}
 }
 
-// Every byte of every segment, and of what stands beside them.
-func TestEveryByte(t *testing.T) { everyByte(t, logOf(t, 40, 2), 0, 1) }
+// Every byte of every segment.
+func TestEveryByte(t *testing.T) { everyByte(t, logOf(t, 40, 2), all) }
 
-// everyByte edits every byte of a log: or of each run of bytes, the one that is a shard's.
-func everyByte(t *testing.T, dir string, shard, shards int) {
+// all edits every byte.
+func all(int, int) bool { return true }
+
+// everyByte edits those bytes of a log's segments that it is to, by line and column, and wants the record to be named.
+func everyByte(t *testing.T, dir string, edit func(line, column int) bool) {
 	first := 0
 	for _, path := range segments(t, dir) {
-		line := 1
-		eachByte(t, path, func(i int, b byte) {
-			at := line
-			if b == '\n' {
-				line++
-			}
-			if i%shards != shard {
-				return
-			}
-			if _, faults := verify(t, dir); len(faults) == 0 || faults[0].File != path || faults[0].Line != at {
-				t.Fatalf("%s: byte %d of line %d is edited, and the faults are %v", filepath.Base(path), i, at, faults)
-			} else if f := faults[0]; f.Record != uint64(first+at-1) && at > 1 {
-				t.Fatalf("record %d is edited, and the fault is %v", first+at-1, f)
+		eachByte(t, path, edit, func(i, line int) {
+			if _, faults := verify(t, dir); len(faults) == 0 || faults[0].File != path || faults[0].Line != line {
+				t.Fatalf("%s: byte %d of line %d is edited, and the faults are %v", filepath.Base(path), i, line, faults)
+			} else if f := faults[0]; f.Record != uint64(first+line-1) && line > 1 {
+				t.Fatalf("record %d is edited, and the fault is %v", first+line-1, f)
 			}
 		})
-		first += line - 1
+		first += bytes.Count(mustRead(t, path), []byte("\n"))
 	}
 	if _, faults := verify(t, dir); len(faults) > 0 {
 		t.Fatalf("put back as it was: %v", faults)
 	}
 }
 
-// eachByte edits every byte of a file, one at a time.
-func eachByte(t *testing.T, path string, try func(i int, was byte)) {
+// eachByte edits those bytes of a file that it is to, one at a time. Lines count from 1, columns from 0.
+func eachByte(t *testing.T, path string, edit func(line, column int) bool, try func(i, line int)) {
 	t.Helper()
 	whole := mustRead(t, path)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -126,10 +121,16 @@ func eachByte(t *testing.T, path string, try func(i int, was byte)) {
 			t.Fatal(err)
 		}
 	}
+	line, column := 1, 0
 	for i, b := range whole {
-		put(i, b^1)
-		try(i, b)
-		put(i, b)
+		if edit(line, column) {
+			put(i, b^1)
+			try(i, line)
+			put(i, b)
+		}
+		if column++; b == '\n' {
+			line, column = line+1, 0
+		}
 	}
 }
 
@@ -141,7 +142,7 @@ func TestEveryByteBesideTheLog(t *testing.T) {
 			t.Fatal(pattern, err)
 		}
 		path := paths[len(paths)-1]
-		eachByte(t, path, func(i int, _ byte) {
+		eachByte(t, path, all, func(i, _ int) {
 			if _, faults := verify(t, dir); len(faults) == 0 {
 				t.Fatalf("byte %d of %s can be edited", i, filepath.Base(path))
 			}
@@ -324,7 +325,7 @@ func TestVerifyWithAnotherKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Key: other.Public()})
+	_, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Keys: audit.PublicKeys{other.Public()}})
 	if err != nil || len(faults) == 0 {
 		t.Errorf("%v, %v", faults, err)
 	}
@@ -396,5 +397,191 @@ func TestVerifyAsItGrows(t *testing.T) {
 			return
 		default:
 		}
+	}
+}
+
+// A file that the log did not write is found, wherever its name puts it.
+func TestFilesThatAreNotOfTheLog(t *testing.T) {
+	tests := []struct {
+		name, what string
+		edit       func(t *testing.T, dir string)
+	}{
+		{"a second file of a segment", "a second file", func(t *testing.T, dir string) {
+			mustWrite(t, filepath.Join(dir, "sts-0.0000000001.20261125T100000Z.jsonl"), []byte(`{"type":"admin","id":"x"}`+"\n"))
+		}},
+		{"a log without a checkpoint behind it", "it is the checkpoint of another log", func(t *testing.T, dir string) {
+			forge(t, dir, "sts-0.0000000009.20261124T100000Z.jsonl", `"number":9`)
+		}},
+		{"a log without a checkpoint before it", "its last checkpoint is gone", func(t *testing.T, dir string) {
+			forge(t, dir, "sts-0.0000000000.20261124T100000Z.jsonl", `"number":0`)
+		}},
+		{"another log's checkpoint", "it is the checkpoint of another log", func(t *testing.T, dir string) {
+			l, _ := open(t, dir, func(c *audit.Config) { c.Replica = "sts-1" })
+			mustJot(t, l, "x")
+			mustClose(t, l)
+			mustWrite(t, filepath.Join(dir, "sts-0.checkpoint"), mustRead(t, filepath.Join(dir, "sts-1.checkpoint")))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := logOf(t, 8, 2)
+			test.edit(t, dir)
+			if _, faults := verify(t, dir); len(faults) != 1 || !strings.Contains(faults[0].What, test.what) {
+				t.Errorf("%v", faults)
+			}
+		})
+	}
+}
+
+// forge puts a segment of a log that never was, which nobody signed for, into dir.
+func forge(t *testing.T, dir, name, number string) {
+	t.Helper()
+	other := t.TempDir()
+	l, _ := open(t, other, func(c *audit.Config) { c.Random = bytes.NewReader(bytes.Repeat([]byte{7}, 1000)) })
+	mustJot(t, l, "forged")
+	mustClose(t, l)
+	text := bytes.Replace(mustRead(t, segments(t, other)[0]), []byte(`"number":1`), []byte(number), 1)
+	mustWrite(t, filepath.Join(dir, name), text)
+}
+
+// Who removes segments and adds, where no checkpoint reaches yet, that their retention was over, is found.
+func TestForgedRetention(t *testing.T) {
+	dir := logOf(t, 40, 4)
+	l, _ := open(t, dir, nil)
+	mustJot(t, l, "a")
+	dir = crashed(t, dir)
+	all := segments(t, dir)
+	last := all[len(all)-1]
+	mustWrite(t, last, append(mustRead(t, last), `{"type":"admin","id":"x","time":"2026-11-24T10:00:00Z","replica":"sts-0","action":"audit.drop","object":"sts-0.0000000003"}`+"\n"...))
+	for _, path := range all[:2] {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, faults := verify(t, dir); len(faults) != 2 || !strings.Contains(faults[0].What, "no record says that their retention was over") {
+		t.Errorf("%v", faults)
+	}
+}
+
+// Hashes that a power failure left as zeros are none: the records are as they were written.
+func TestZerosInLeaves(t *testing.T) {
+	dir := logOf(t, 40, 2)
+	for _, path := range segments(t, dir) {
+		leaves := strings.TrimSuffix(path, ".jsonl") + ".leaves"
+		text := mustRead(t, leaves)
+		clear(text[5*32:])
+		mustWrite(t, leaves, text)
+	}
+	mustBeSound(t, dir, 40)
+	if r, err := audit.MakeReceipt(dir, newest(t, dir), 17); err != nil || !bytes.Contains(r.Line, []byte(`"id":"id-0-16"`)) {
+		t.Errorf("%v", err)
+	}
+}
+
+// With another key another log begins, and both are proven with both keys.
+func TestVerifyWithAKeyThatWasReplaced(t *testing.T) {
+	dir := logOf(t, 8, 2)
+	old := newest(t, dir)
+	key, err := audit.NewKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)), "sts.acme.example/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := newLedger()
+	if err := audit.NewLedgerWitness(store, testKey().Public()).Keep(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := open(t, dir, func(c *audit.Config) {
+		c.Key, c.Random = key, bytes.NewReader(bytes.Repeat([]byte{9}, 1000))
+	})
+	mustJot(t, l, "a")
+	mustClose(t, l)
+	if err := audit.NewLedgerWitness(store, key.Public()).Keep(t.Context(), l.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	both := audit.PublicKeys{key.Public(), testKey().Public()}
+	registered, err := audit.NewLedgerWitness(store, both...).All(t.Context())
+	if err != nil || len(registered) != 2 {
+		t.Fatalf("%v, %v", registered, err)
+	}
+	for _, test := range []struct {
+		keys  audit.PublicKeys
+		sound bool
+	}{{both, true}, {both[:1], false}, {both[1:], false}} {
+		logs, faults, err := audit.Verify(audit.Verification{Directories: []string{dir}, Keys: test.keys, Checkpoints: registered})
+		if err != nil || (len(faults) == 0) != test.sound || len(logs) != 2 {
+			t.Errorf("%v: %+v, %v, %v", test.keys, logs, faults, err)
+		}
+	}
+	c, err := audit.NewestCheckpoint(dir, old.Origin, both)
+	if err != nil || c.Note != old.Note {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	r, err := audit.MakeReceipt(dir, c, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := both.OpenReceipt(r.Text()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A segment that can't be sealed stays, and keeps no other from being dropped; nothing is left of what is dropped.
+func TestRetentionWithADamagedSegment(t *testing.T) {
+	for _, sealed := range []bool{true, false} {
+		dir := t.TempDir()
+		l, c := open(t, dir, func(c *audit.Config) { c.SegmentAge, c.Retention = 24*time.Hour, 72*time.Hour })
+		mustJot(t, l, "day-0")
+		damaged := segments(t, dir)[0]
+		for day := range 7 {
+			c.Add(24 * time.Hour)
+			mustJot(t, l, fmt.Sprint("day-", day+1))
+			if day > 0 {
+				continue
+			}
+			mustWrite(t, damaged, bytes.Replace(mustRead(t, damaged), []byte(`"number":1`), []byte(`"number":x`), 1))
+			if !sealed {
+				if err := os.Remove(filepath.Join(dir, "sts-0.seals")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		l.Tick()
+		mustClose(t, l)
+		left := segments(t, dir)
+		hashes, err := filepath.Glob(filepath.Join(dir, "*.leaves"))
+		want := 5
+		if !sealed {
+			want++
+		}
+		if len(left) != want || (left[0] == damaged) == sealed || err != nil || len(hashes) != want {
+			t.Errorf("%v %v %v", left, hashes, err)
+		}
+		if _, faults := verify(t, dir); (len(faults) == 0) != sealed || !sealed && faults[0].File != damaged {
+			t.Errorf("%v", faults)
+		}
+	}
+}
+
+// A log that was put back and grew to the same length again was signed twice, and both checkpoints are good.
+func TestTwoHistories(t *testing.T) {
+	dir := logOf(t, 8, 2)
+	outside := checkpoints(t, "b", 7)[7]
+	if _, faults := verify(t, dir, outside); len(faults) != 1 || !strings.Contains(faults[0].What, "two checkpoints of 8 records contradict each other") {
+		t.Errorf("%v", faults)
+	}
+}
+
+// A segment that says that it begins before the one before it is a fault like any.
+func TestSegmentThatBeginsTooEarly(t *testing.T) {
+	dir := logOf(t, 12, 3)
+	if err := os.Remove(filepath.Join(dir, "sts-0.seals")); err != nil {
+		t.Fatal(err)
+	}
+	path := segments(t, dir)[2]
+	text := mustRead(t, path)
+	from, to := bytes.Index(text, []byte(`"first":`)), bytes.Index(text, []byte("]}\n"))
+	mustWrite(t, path, slices.Concat(text[:from], []byte(`"first":0,"range":[`), text[to:]))
+	if _, faults := verify(t, dir); len(faults) != 1 || faults[0].File != path {
+		t.Errorf("%v", faults)
 	}
 }

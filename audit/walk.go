@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -21,6 +22,15 @@ type logVerifier struct {
 	whole     *compact.Range // of the records so far
 	report    Verified
 	failed    bool
+	// statements are what records say of what retention dropped.
+	statements []statement
+}
+
+// statement is what a record says: of a replica, which segment is the first that is kept.
+type statement struct {
+	record  uint64
+	replica string
+	number  uint64
 }
 
 // fault notes the log's first fault: behind it nothing can be told.
@@ -50,6 +60,12 @@ func (l *logVerifier) verify() error {
 	if !l.failed {
 		l.end()
 	}
+	for _, s := range l.statements {
+		if s.record < l.report.Proven { // anybody could have added it behind
+			place := filepath.Join(l.c.directory, s.replica)
+			l.w.kept[place] = max(l.w.kept[place], s.number)
+		}
+	}
 	l.report.Records = l.size()
 	l.w.logs = append(l.w.logs, l.report)
 	return nil
@@ -61,7 +77,7 @@ func (l *logVerifier) collect() {
 		if p.seal == nil || p.seal.Checkpoint == "" {
 			continue
 		}
-		c, err := l.w.v.Key.Open([]byte(p.seal.Checkpoint))
+		c, err := l.w.v.Keys.Open([]byte(p.seal.Checkpoint))
 		if err == nil && (c.Origin != l.c.origin || c.Size != p.seal.Size) {
 			err = errors.New("its checkpoint is of something else")
 		}
@@ -144,17 +160,17 @@ func (l *logVerifier) dropped(p *part) {
 		}
 	}
 	l.report.Dropped = l.size()
-	l.w.dropped = append(l.w.dropped, droppedSegment{l.c.replica, p.seal})
+	l.w.dropped = append(l.w.dropped, droppedSegment{filepath.Join(l.c.directory, l.c.replica), p.seal})
 }
 
 // statement takes note of a record that says what retention dropped.
-func (l *logVerifier) statement(line []byte) {
+func (l *logVerifier) statement(record uint64, line []byte) {
 	if !bytes.HasPrefix(line, []byte(`{"type":"`+typeAdmin+`"`)) || !bytes.Contains(line, []byte(actionDrop)) {
 		return
 	}
 	if r, err := Decode(line); err == nil && r.Admin != nil && r.Admin.Action == actionDrop {
 		if replica, number, ok := parseFirstKept(r.Admin.Object); ok {
-			l.w.kept[replica] = max(l.w.kept[replica], number)
+			l.statements = append(l.statements, statement{record, replica, number})
 		}
 	}
 }
@@ -168,14 +184,14 @@ type text struct {
 	torn   int64
 }
 
-func (t *text) read(each func(line []byte)) (err error) {
+func (t *text) read(each func(record uint64, line []byte)) (err error) {
 	h := sha256.New()
 	t.starts = []int64{0}
 	t.torn, err = scanLines(t.path, -1, func(l line) bool {
 		t.leaves = append(t.leaves, Hash{})
 		hashLeaf(h, l.text, &t.leaves[len(t.leaves)-1])
 		t.starts = append(t.starts, l.start+int64(len(l.text))+1)
-		each(l.text)
+		each(t.first+uint64(len(t.leaves))-1, l.text)
 		return true
 	})
 	return err

@@ -15,7 +15,7 @@ import (
 // were, by which a log that went with its host is missed.
 type LedgerWitness struct {
 	ledger exchange.Ledger
-	key    PublicKey
+	keys   PublicKeys
 }
 
 var (
@@ -23,9 +23,9 @@ var (
 	_ Rememberer = (*LedgerWitness)(nil)
 )
 
-// NewLedgerWitness makes a witness of a ledger. Checkpoints in it that key did not sign are errors.
-func NewLedgerWitness(ledger exchange.Ledger, key PublicKey) *LedgerWitness {
-	return &LedgerWitness{ledger, key}
+// NewLedgerWitness makes a witness of a ledger. Checkpoints in it that none of keys signed are errors.
+func NewLedgerWitness(ledger exchange.Ledger, keys ...PublicKey) *LedgerWitness {
+	return &LedgerWitness{ledger, keys}
 }
 
 const (
@@ -91,7 +91,7 @@ func (w *LedgerWitness) get(ctx context.Context, origin string) (c Checkpoint, v
 	if version == 0 {
 		return c, 0, nil
 	}
-	if c, err = w.key.Open(text); err == nil && c.Origin != origin {
+	if c, err = w.keys.Open(text); err == nil && c.Origin != origin {
 		err = errors.New("a checkpoint of another log")
 	}
 	if err != nil {

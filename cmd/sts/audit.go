@@ -40,11 +40,8 @@ func readSigningKey(path string) (audit.Key, error) {
 	return key, nil
 }
 
-// findKey is signingKey for commands, which make none.
-func findKey(ctx context.Context, cfg *config.Config, ledger exchange.Ledger) (audit.Key, error) {
-	if cfg.Audit.SigningKeyFile != "" {
-		return readSigningKey(cfg.Audit.SigningKeyFile)
-	}
+// ledgerKey is the ledger's key for commands, which make none.
+func ledgerKey(ctx context.Context, cfg *config.Config, ledger exchange.Ledger) (audit.Key, error) {
 	aead, err := openKeyset(cfg)
 	if err != nil {
 		return audit.Key{}, err
@@ -62,7 +59,7 @@ func logName(issuer string) string {
 	if err != nil {
 		return "audit"
 	}
-	return strings.ReplaceAll(u.Host+strings.TrimRight(u.Path, "/"), "+", "-") + "/audit"
+	return strings.ReplaceAll(u.Host+strings.TrimRight(u.EscapedPath(), "/"), "+", "-") + "/audit"
 }
 
 // witnessesOf are who keeps the log's checkpoints: always the ledger, and whom the configuration names.
@@ -82,40 +79,70 @@ func auditCommand() *cobra.Command {
 	return group("audit", "The audit log", auditVerifyCommand(), auditReceiptCommand(), auditKeyCommand())
 }
 
-// auditSource is where a command finds the key, and what else it needs to know.
-type auditSource struct{ config, key string }
-
-func (s *auditSource) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.key, "key", "", "the key that verifies checkpoints, or a file that holds it")
-	cmd.Flags().StringVar(&s.config, "config", "", "the configuration file, of which the key is taken")
+// auditSource is where a command finds the keys, and what else it needs to know.
+type auditSource struct {
+	config string
+	keys   []string
 }
 
-// open finds the key; and with the configuration, the folder of the log and all checkpoints that the ledger has kept.
-func (s *auditSource) open(ctx context.Context) (key audit.PublicKey, folder string, registered []audit.Checkpoint, err error) {
-	if s.key != "" {
-		key, err = readPublicKey(s.key)
-		if err != nil || s.config == "" {
-			return key, "", nil, err
+func (s *auditSource) flags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&s.keys, "key", nil, "the key that verifies checkpoints, or a file that holds it; again for one that was replaced")
+	cmd.Flags().StringVar(&s.config, "config", "", "the configuration file, of which the key is taken if --key names none")
+}
+
+func (s *auditSource) named() bool { return len(s.keys) > 0 || s.config != "" }
+
+// auditFound is what an auditSource finds.
+type auditFound struct {
+	keys       audit.PublicKeys
+	folder     string             // the configuration's; "" without it
+	registered []audit.Checkpoint // what the ledger has kept, if that was asked for
+}
+
+// open finds the keys; and with the configuration, the folder of the log and, if it is asked to, all checkpoints that the
+// ledger has kept. It doesn't need the database for anything else than those, and a key that is nowhere but there.
+func (s *auditSource) open(ctx context.Context, registered bool) (f auditFound, err error) {
+	for _, text := range s.keys {
+		key, err := readPublicKey(text)
+		if err != nil {
+			return f, err
 		}
+		f.keys = append(f.keys, key)
+	}
+	if s.config == "" {
+		return f, nil
 	}
 	cfg, err := config.Load(s.config)
 	if err != nil {
-		return key, "", nil, err
+		return f, err
+	}
+	f.folder = cfg.Audit.Directory
+	if len(f.keys) == 0 && cfg.Audit.SigningKeyFile != "" {
+		key, err := readSigningKey(cfg.Audit.SigningKeyFile)
+		if err != nil {
+			return f, err
+		}
+		f.keys = audit.PublicKeys{key.Public()}
+	}
+	if len(f.keys) > 0 && !registered {
+		return f, nil
 	}
 	ledger, err := openLedger(ctx, cfg.Database)
 	if err != nil {
-		return key, "", nil, err
+		return f, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	if s.key == "" {
-		private, err := findKey(ctx, cfg, ledger)
+	if len(f.keys) == 0 {
+		key, err := ledgerKey(ctx, cfg, ledger)
 		if err != nil {
-			return key, "", nil, err
+			return f, err
 		}
-		key = private.Public()
+		f.keys = audit.PublicKeys{key.Public()}
 	}
-	registered, err = audit.NewLedgerWitness(ledger, key).All(ctx)
-	return key, cfg.Audit.Directory, registered, err
+	if registered {
+		f.registered, err = audit.NewLedgerWitness(ledger, f.keys...).All(ctx)
+	}
+	return f, err
 }
 
 func readPublicKey(text string) (audit.PublicKey, error) {
@@ -136,11 +163,11 @@ func auditKeyCommand() *cobra.Command {
 		Short: "Print the key that verifies the log's checkpoints and receipts; it is no secret",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			key, _, _, err := source.open(cmd.Context())
+			f, err := source.open(cmd.Context(), false)
 			if err != nil {
 				return found(err)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), key)
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), f.keys[0])
 			return found(err)
 		},
 	}
@@ -157,14 +184,14 @@ func auditReceiptCommand() *cobra.Command {
 verifies anywhere. A record that came in the last second may have none yet.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if source.key == "" && source.config == "" {
+			if !source.named() {
 				return errors.New("name the key by --key, or the configuration by --config")
 			}
-			key, _, _, err := source.open(cmd.Context())
+			f, err := source.open(cmd.Context(), false)
 			if err != nil {
 				return found(err)
 			}
-			text, err := receiptOf(args[0], args[1], key)
+			text, err := receiptOf(args[0], args[1], f.keys)
 			if err != nil {
 				return found(err)
 			}
@@ -176,12 +203,12 @@ verifies anywhere. A record that came in the last second may have none yet.`,
 	return cmd
 }
 
-func receiptOf(directory, id string, key audit.PublicKey) ([]byte, error) {
+func receiptOf(directory, id string, keys audit.PublicKeys) ([]byte, error) {
 	origin, index, err := audit.FindRecord(directory, id)
 	if err != nil {
 		return nil, err
 	}
-	checkpoint, err := audit.NewestCheckpoint(directory, origin, key)
+	checkpoint, err := audit.NewestCheckpoint(directory, origin, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -198,18 +225,18 @@ func auditVerifyCommand() *cobra.Command {
 	var receipt, output string
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "verify [DIR...] (--key KEY | --config FILE) [--all] [--checkpoint FILE...] | --receipt FILE --key KEY",
+		Use:   "verify [DIR...] (--key KEY... | --config FILE) [--all] [--checkpoint FILE...] | --receipt FILE --key KEY",
 		Short: "Prove that the log is as it was written, or name the first record that is not",
 		Long: `Holds every byte of the logs in each DIR (or in the configuration's audit.directory) against their checkpoints. A log can't
 show that it was cut short together with its checkpoints: name some that were kept elsewhere with --checkpoint, or use
 --all, which takes the newest of every log that there ever was from the configuration's database, and fails where one is
-shorter or missing. The logs of all replicas must be there then.
+shorter or missing. The logs of all replicas must be there then. Where the key was replaced, name both by --key.
 
 With --receipt it verifies a receipt, which needs nothing but the key, and prints its record.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case source.key == "" && source.config == "":
+			case !source.named():
 				return errors.New("name the key by --key, or the configuration by --config")
 			case all && source.config == "":
 				return errors.New("--all needs --config, for the database")
@@ -218,22 +245,19 @@ With --receipt it verifies a receipt, which needs nothing but the key, and print
 			case output != "" && output != "json":
 				return fmt.Errorf("unknown form %q; there is json", output)
 			}
-			key, folder, registered, err := source.open(cmd.Context())
+			f, err := source.open(cmd.Context(), all && receipt == "")
 			if err != nil {
 				return found(err)
 			}
 			if receipt != "" {
-				return found(verifyReceipt(cmd.OutOrStdout(), receipt, key))
+				return found(verifyReceipt(cmd.OutOrStdout(), receipt, f.keys))
 			}
-			v := audit.Verification{Directories: args, Key: key}
+			v := audit.Verification{Directories: args, Keys: f.keys, Checkpoints: f.registered}
 			if len(args) == 0 {
-				v.Directories = []string{folder}
-			}
-			if all {
-				v.Checkpoints = registered
+				v.Directories = []string{f.folder}
 			}
 			for _, path := range checkpoints {
-				c, err := readCheckpoint(path, key)
+				c, err := readCheckpoint(path, f.keys)
 				if err != nil {
 					return found(err)
 				}
@@ -250,24 +274,24 @@ With --receipt it verifies a receipt, which needs nothing but the key, and print
 	return cmd
 }
 
-func readCheckpoint(path string, key audit.PublicKey) (audit.Checkpoint, error) {
+func readCheckpoint(path string, keys audit.PublicKeys) (audit.Checkpoint, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return audit.Checkpoint{}, err
 	}
-	c, err := key.Open(text)
+	c, err := keys.Open(text)
 	if err != nil {
 		return audit.Checkpoint{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
 
-func verifyReceipt(w io.Writer, path string, key audit.PublicKey) error {
+func verifyReceipt(w io.Writer, path string, keys audit.PublicKeys) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	r, err := key.OpenReceipt(text)
+	r, err := keys.OpenReceipt(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
