@@ -44,28 +44,29 @@ func (l *Log) takeLeaves(durable int64) []Hash {
 	return taken
 }
 
-// fold hands the notary what is on disk.
-func (l *Log) fold(now time.Time) {
+// fold hands the notary what is on disk; it signs for that when it is time, or at once.
+func (l *Log) fold(now time.Time, atOnce bool) {
 	l.mu.Lock()
 	var leaves []Hash
 	if l.segment != nil {
 		leaves = l.takeLeaves(l.segment.onDisk())
 	}
-	l.notary.fold(&l.mu, leaves, now) // which unlocks it
+	l.notary.fold(&l.mu, leaves, now, atOnce) // which unlocks it
 }
 
 // retire hands the notary a segment that is over. What is not on disk is cut off there, and carried over to the next: the
 // tree is of what is on disk, and one more fsync of this file would prove nothing.
 func (l *Log) retire(s *segment) {
 	durable := s.onDisk()
-	l.notary.seal(l.takeLeaves(durable), l.c.Now())
-	if len(l.leaves) > 0 {
+	taken := l.takeLeaves(durable)
+	if len(l.leaves) > 0 { // before the seal, behind which nothing may stand if this process is killed
 		if err := l.carry(s, durable); err != nil {
 			l.c.Log.Error("records of the audit log were lost with their file, which could not be put on disk; none was awaited",
 				"file", s.path, "records", len(l.leaves), "error", err)
 		}
 		l.leaves = l.leaves[:0]
 	}
+	l.notary.seal(taken, l.c.Now())
 	if durable == 0 { // a full disk would collect empty files
 		if err := os.Remove(s.path); err != nil {
 			l.c.Log.Error("removing a segment of the audit log that holds nothing", "file", s.path, "error", err)

@@ -28,9 +28,13 @@ type notary struct {
 	// unsaved are the hashes of the present segment's records behind the first saved ones.
 	unsaved []Hash
 	saved   uint64
+	signed  time.Time // when newest was
+
+	// told guards what follows too, of which only who holds mu changes newest and trouble: who asks how things are waits for
+	// no disk.
+	told    sync.Mutex
 	newest  Checkpoint
 	changed chan struct{} // closed when newest changes
-	signed  time.Time     // when newest was
 	trouble error         // with the files beside the log
 	faults  []string      // files that tell of logs that were given up
 }
@@ -63,12 +67,12 @@ func (n *notary) header() SegmentRecord {
 
 // fold takes leaves into the tree, and signs and saves what is due. It is called with held locked, which it unlocks once
 // nobody else can come in between: writers don't wait for what it does.
-func (n *notary) fold(held *sync.Mutex, leaves []Hash, now time.Time) {
+func (n *notary) fold(held *sync.Mutex, leaves []Hash, now time.Time, atOnce bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	held.Unlock()
 	n.add(leaves)
-	n.keep(now, false)
+	n.keep(now, atOnce)
 }
 
 func (n *notary) add(leaves []Hash) {
@@ -82,21 +86,26 @@ func (n *notary) add(leaves []Hash) {
 
 // keep saves hashes and signs a checkpoint if the tree has grown and it is time, or if it is asked to at once.
 func (n *notary) keep(now time.Time, atOnce bool) {
+	var err error
 	if len(n.unsaved) > 0 {
-		if err := saveLeaves(n.path, n.saved, n.unsaved); err != nil {
-			n.failed(fmt.Errorf("saving hashes: %w", err))
-			return
+		if err = saveLeaves(n.path, n.saved, n.unsaved); err != nil {
+			err = fmt.Errorf("saving hashes: %w", err) // which is no reason not to sign
+		} else {
+			n.saved, n.unsaved = n.saved+uint64(len(n.unsaved)), n.unsaved[:0]
 		}
-		n.saved, n.unsaved = n.saved+uint64(len(n.unsaved)), n.unsaved[:0]
 	}
-	if since := now.Sub(n.signed); n.size() == n.newest.Size || !atOnce && since >= 0 && since < pause {
-		return
+	since := now.Sub(n.signed)
+	signed := n.size() == n.newest.Size
+	if due := atOnce || since < 0 || since >= pause; !signed && due {
+		e := n.sign(now)
+		err, signed = errors.Join(err, e), e == nil
 	}
-	if err := n.sign(now); err != nil {
+	switch {
+	case err != nil:
 		n.failed(err)
-		return
+	case signed:
+		n.well()
 	}
-	n.well()
 }
 
 // sign signs a checkpoint of the whole tree and puts it on disk.
@@ -116,7 +125,10 @@ func (n *notary) sign(now time.Time) error {
 	if err := replaceFile(checkpointPath(n.c.Directory, n.c.Replica), []byte(c.Note)); err != nil {
 		return fmt.Errorf("keeping a checkpoint: %w", err)
 	}
-	n.newest, n.signed = c, now
+	n.signed = now
+	n.told.Lock()
+	defer n.told.Unlock()
+	n.newest = c
 	if n.changed != nil {
 		close(n.changed)
 		n.changed = nil
@@ -166,24 +178,36 @@ func (n *notary) renew(now time.Time) error {
 
 // checkpoint is the newest.
 func (n *notary) checkpoint() Checkpoint {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.told.Lock()
+	defer n.told.Unlock()
 	return n.newest
 }
 
 // watch returns the newest checkpoint, and a channel that is closed when it is no more.
 func (n *notary) watch() (Checkpoint, <-chan struct{}) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.told.Lock()
+	defer n.told.Unlock()
 	if n.changed == nil {
 		n.changed = make(chan struct{})
 	}
 	return n.newest, n.changed
 }
 
+// behind is nil where the newest checkpoint is of the whole tree.
+func (n *notary) behind() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.newest.Size != n.size() {
+		return fmt.Errorf("no checkpoint can be kept: %w", n.trouble)
+	}
+	return nil
+}
+
 // failed notes trouble beside the log, and says so once. Records are accepted all the same: checkpoints are of what is
 // on disk, and come late.
 func (n *notary) failed(err error) {
+	n.told.Lock()
+	defer n.told.Unlock()
 	if n.trouble == nil {
 		n.c.Log.Error("checkpoints of the audit log can't be kept", "error", err)
 	}
@@ -191,6 +215,8 @@ func (n *notary) failed(err error) {
 }
 
 func (n *notary) well() {
+	n.told.Lock()
+	defer n.told.Unlock()
 	if n.trouble != nil {
 		n.c.Log.Info("checkpoints of the audit log are kept again")
 		n.trouble = nil
@@ -199,7 +225,7 @@ func (n *notary) well() {
 
 // giveUp leaves word of a log that is not continued, until somebody who has looked into it removes the file.
 func (n *notary) giveUp(why string, now time.Time) {
-	stem := filepath.Join(n.c.Directory, n.c.Replica+"."+now.UTC().Format(startLayout))
+	stem := n.faultStem(now)
 	path := stem + faultSuffix
 	n.c.Log.Error("the audit log contradicts its own checkpoint; it is left as it is, and a log of a new origin begins. "+
 		"Look into it, then remove the file that says so", "fault", why, "file", path)
@@ -210,10 +236,21 @@ func (n *notary) giveUp(why string, now time.Time) {
 	if err := os.Rename(checkpointPath(n.c.Directory, n.c.Replica), stem+checkpointSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		n.c.Log.Error("keeping the checkpoint of a log that was given up", "error", err)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !slices.Contains(n.faults, path) {
-		n.faults = append(n.faults, path)
+	n.told.Lock()
+	defer n.told.Unlock()
+	n.faults = append(n.faults, path)
+}
+
+// faultStem is what the names of a fault's files begin with. Nothing of an earlier fault is overwritten, also where the
+// clock says the same time twice.
+func (n *notary) faultStem(now time.Time) string {
+	for ; ; now = now.Add(time.Second) {
+		stem := filepath.Join(n.c.Directory, n.c.Replica+"."+now.UTC().Format(startLayout))
+		_, err1 := os.Lstat(stem + faultSuffix)
+		_, err2 := os.Lstat(stem + checkpointSuffix)
+		if err1 != nil && err2 != nil {
+			return stem
+		}
 	}
 }
 
@@ -224,7 +261,10 @@ func (n *notary) findFaults() error {
 		return err
 	}
 	for _, entry := range entries {
-		if name := entry.Name(); strings.HasPrefix(name, n.c.Replica+".") && strings.HasSuffix(name, faultSuffix) {
+		name := entry.Name()
+		at, ok1 := strings.CutPrefix(name, n.c.Replica+".")
+		at, ok2 := strings.CutSuffix(at, faultSuffix)
+		if _, err := time.Parse(startLayout, at); ok1 && ok2 && err == nil { // another replica's name may begin with ours
 			n.faults = append(n.faults, filepath.Join(n.c.Directory, name))
 		}
 	}
@@ -233,8 +273,8 @@ func (n *notary) findFaults() error {
 
 // lookAtFaults forgets the faults whose files have been removed.
 func (n *notary) lookAtFaults() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.told.Lock()
+	defer n.told.Unlock()
 	n.faults = slices.DeleteFunc(n.faults, func(path string) bool {
 		_, err := os.Lstat(path)
 		return errors.Is(err, os.ErrNotExist)
@@ -243,8 +283,8 @@ func (n *notary) lookAtFaults() {
 
 // health is nil where checkpoints are kept and no log was given up.
 func (n *notary) health() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.told.Lock()
+	defer n.told.Unlock()
 	if len(n.faults) > 0 {
 		return fmt.Errorf("the audit log contradicted its own checkpoint, and was begun anew; see %s, and remove it when you have", filepath.Base(n.faults[0]))
 	}

@@ -47,7 +47,6 @@ func (l *Log) ready() error {
 			l.broken(err)
 			return err
 		}
-		l.disowned = ""
 	}
 	if l.segment == nil {
 		if err := l.begin(); err != nil {
@@ -100,13 +99,17 @@ func (l *Log) head(now time.Time) {
 	}
 }
 
-// renounce gives the log up, because of why, and turns to one of a new origin.
+// renounce gives the log up, because of why, and turns to one of a new origin. If that fails it is to be called again,
+// and doesn't leave its word twice. What is carried over goes to the new log: it was accepted.
 func (l *Log) renounce(why string, now time.Time) error {
-	l.notary.giveUp(why, now)
+	if l.announce != why {
+		l.notary.giveUp(why, now)
+		l.announce = why
+	}
 	if err := l.notary.renew(now); err != nil {
 		return err
 	}
-	l.announce, l.leaves, l.carried = why, l.leaves[:0], nil
+	l.disowned = ""
 	return nil
 }
 

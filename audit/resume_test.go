@@ -312,3 +312,105 @@ func TestSoundAfterFaults(t *testing.T) {
 		}
 	}
 }
+
+// What waits for a file that can be written is not forgotten when the log ends.
+func TestCarriedOverAtTheEnd(t *testing.T) {
+	for name, tick := range map[string]bool{"failed before": true, "fails at the end": false} {
+		dir := t.TempDir()
+		l, c := open(t, dir, func(c *audit.Config) { c.Sync = audit.SyncWritten })
+		mustJot(t, l, "durable")
+		l.Tick()
+		d := &disk{}
+		if err := l.FailFiles(d.wrap); err != nil {
+			t.Fatal(err)
+		}
+		mustJot(t, l, "a", "b")
+		d.set(func(d *disk) { d.sync, d.syncFails = syscall.EIO, 1 })
+		if tick {
+			c.Add(time.Second)
+			l.Tick()
+		}
+		if err := l.Close(t.Context()); err == nil && !tick {
+			t.Errorf("%s: nobody is told", name)
+		}
+		got := slices.DeleteFunc(ids(t, dir), func(id string) bool { return len(id) > 20 }) // the record of the gap
+		if diff := cmp.Diff([]string{"durable", "a", "b"}, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if logs, faults := verify(t, dir); len(faults) > 0 || logs[0].Proven != logs[0].Records {
+			t.Errorf("%s: %+v, %v", name, logs, faults)
+		}
+	}
+}
+
+// A second contradiction within the same second overwrites nothing of the first.
+func TestGivenUpTwice(t *testing.T) {
+	dir := t.TempDir()
+	for life := range 3 {
+		l, _ := open(t, dir, func(c *audit.Config) { c.Random = bytes.NewReader(bytes.Repeat([]byte{byte(life)}, 1000)) })
+		mustJot(t, l, fmt.Sprint("life-", life))
+		mustClose(t, l)
+		last := segments(t, dir)[life]
+		mustWrite(t, last, bytes.Replace(mustRead(t, last), []byte("note"), []byte("nope"), 1))
+	}
+	kept, err := filepath.Glob(filepath.Join(dir, "sts-0.*.checkpoint"))
+	if n := len(words(t, dir)); err != nil || n != 2 || len(kept) != 2 {
+		t.Errorf("%d words, checkpoints: %v, %v", n, kept, err)
+	}
+}
+
+// Word of another replica, whose name begins as ours does, is none of ours.
+func TestWordOfAnotherReplica(t *testing.T) {
+	dir := t.TempDir()
+	mustWrite(t, filepath.Join(dir, "sts-0.b.20261124T100000Z.fault"), []byte("x\n"))
+	l, _ := open(t, dir, nil)
+	if err := l.CheckpointHealth(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, l)
+	mustWrite(t, filepath.Join(dir, "sts-0.20261124T100000Z.fault"), []byte("x\n"))
+	if l, _ = open(t, dir, nil); l.CheckpointHealth() == nil {
+		t.Error("passes its own word by")
+	}
+}
+
+// A checkpoint that hangs on its way to the disk holds up no record, and nobody who asks how things are.
+func TestHangingCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	l, c := open(t, dir, func(c *audit.Config) { c.Sync = audit.SyncAlways })
+	draft := filepath.Join(dir, "sts-0.checkpoint.new")
+	if err := syscall.Mkfifo(draft, 0o600); err != nil { // opening it waits for a reader
+		t.Skip("no fifo here:", err)
+	}
+	mustJot(t, l, "a")
+	c.Add(time.Second)
+	hangs, asked := make(chan struct{}), make(chan struct{})
+	go func() { defer close(hangs); l.Tick() }()
+	time.Sleep(50 * time.Millisecond) // for the tick to get there; too short a time finds nothing, and fails nothing
+	go func() {
+		defer close(asked)
+		for i := range 10 {
+			if err := jot(l, fmt.Sprint(i)); err != nil {
+				t.Error(err)
+			}
+			if l.Health() != nil || l.CheckpointHealth() != nil || l.Checkpoint().Size != 0 {
+				t.Error("told otherwise")
+			}
+		}
+	}()
+	select {
+	case <-asked:
+	case <-time.After(30 * time.Second):
+		t.Error("it holds everything up")
+	}
+	reader, err := os.OpenFile(draft, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	<-hangs
+	c.Add(time.Second)
+	l.Tick()
+	mustClose(t, l)
+	mustBeSound(t, dir, 12)
+}

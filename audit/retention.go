@@ -43,33 +43,38 @@ func (l *Log) sweep(now time.Time) {
 	}
 }
 
-// drop drops the segments that ended before deadline, of all replicas, and keeps their seals.
+// drop drops the segments that ended before deadline, of all replicas, and keeps their seals. One that can't be sealed
+// stays, and holds up no other: the disk would fill.
 func (l *Log) drop(deadline, now time.Time) (dropped int, err error) {
 	names, err := listSegments(l.c.Directory)
 	if err != nil {
 		return 0, err
 	}
 	old := pastRetention(names, deadline)
-	if len(old) == 0 {
-		return 0, nil
-	}
+	var sealed []segmentName
 	for _, n := range old {
-		if err := l.sealOld(n); err != nil {
-			return 0, fmt.Errorf("sealing %s: %w", n.path, err)
+		if e := l.sealOld(n); e != nil {
+			err = errors.Join(err, fmt.Errorf("sealing %s: %w", n.path, e))
+			continue
 		}
+		sealed = append(sealed, n)
 	}
-	if err := l.recordDrop(names, old, now); err != nil {
+	if len(sealed) == 0 {
 		return 0, err
 	}
-	for _, n := range old {
+	if e := l.recordDrop(names, old, now); e != nil {
+		return 0, errors.Join(err, e)
+	}
+	for _, n := range sealed {
+		// The hashes first: without their segment nobody would come by for them again.
+		if e := os.Remove(leavesPath(n.path)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
 		if e := os.Remove(n.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 			continue
 		}
 		dropped++
-		if e := os.Remove(leavesPath(n.path)); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
 	}
 	return dropped, err
 }
@@ -89,16 +94,19 @@ func pastRetention(names []segmentName, deadline time.Time) (old []segmentName) 
 
 // sealOld makes a seal, without a checkpoint, for a segment that has none: where the disk was full when it ended.
 func (l *Log) sealOld(n segmentName) error {
-	header, err := readHeader(n.path)
-	if err != nil || header == nil {
+	seals, err := readSeals(l.c.Directory, n.replica, func(int, error) {})
+	if err != nil || slices.ContainsFunc(seals, func(s *seal) bool { return s.Number == n.number }) {
 		return err
 	}
-	seals, err := readSeals(l.c.Directory, n.replica, func(int, error) {})
+	header, err := readHeader(n.path)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(seals, func(s *seal) bool { return s.Number == n.number && s.Origin == header.Origin }) {
-		return nil
+	if header == nil {
+		if info, err := os.Stat(n.path); err != nil || info.Size() == 0 {
+			return err // nothing was ever in it
+		}
+		return errors.New("it does not begin with the record that says where it stands in the log")
 	}
 	leaves, _, err := hashLines(n.path, -1)
 	if err != nil {
@@ -113,8 +121,8 @@ func (l *Log) sealOld(n segmentName) error {
 	})
 }
 
-// recordDrop records, for each replica of which segments are dropped or were, which is the first that is kept, and puts
-// that on disk.
+// recordDrop records, for each replica of which segments are dropped or were, which is the first that is kept, puts that
+// on disk, and has it signed: whoever verifies believes no such record that no checkpoint covers.
 func (l *Log) recordDrop(names, old []segmentName, now time.Time) error {
 	var seen string
 	for _, n := range names {
@@ -150,5 +158,11 @@ func (l *Log) recordDrop(names, old []segmentName, now time.Time) error {
 			return err
 		}
 	}
-	return nil
+	return l.sign(now)
+}
+
+// sign has all that is on disk signed for at once.
+func (l *Log) sign(now time.Time) error {
+	l.fold(now, true)
+	return l.notary.behind()
 }

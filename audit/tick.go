@@ -34,7 +34,7 @@ func (l *Log) tick() {
 			l.failed(s, err)
 		}
 	}
-	l.fold(now)
+	l.fold(now, false)
 	l.notary.lookAtFaults()
 	l.sweep(now)
 }
@@ -73,21 +73,34 @@ func (l *Log) writeSummaries(due []*summary) error {
 	return l.write()
 }
 
-// end closes the files, once nothing ticks any more.
+// end writes what is left to write and closes the files, once nothing ticks any more.
 func (l *Log) end() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = false // for this one last write
-	due := l.failures.due(time.Time{})
+	l.closed = false // for these last writes
+	defer func() { l.closed = true }()
 	var err error
-	if len(due) > 0 {
+	due := l.failures.due(time.Time{})
+	if len(due) > 0 || len(l.carried) > 0 {
 		err = l.writeSummaries(due)
 	}
-	l.closed = true
-	if s := l.segment; s != nil {
-		l.segment = nil
-		err = errors.Join(err, s.finish(l.metrics.timed))
-		l.retire(s)
+	err = errors.Join(err, l.endSegment())
+	if len(l.carried) > 0 { // out of that segment, if its last fsync failed: one more may do
+		err = errors.Join(err, l.writeSummaries(nil), l.endSegment())
+	}
+	if len(l.carried) > 0 {
+		l.c.Log.Error("records of the audit log were lost with their file, which could not be put on disk; none was awaited", "bytes", len(l.carried))
 	}
 	return errors.Join(err, l.lock.Close())
+}
+
+func (l *Log) endSegment() error {
+	s := l.segment
+	if s == nil {
+		return nil
+	}
+	l.segment = nil
+	err := s.finish(l.metrics.timed)
+	l.retire(s)
+	return err
 }

@@ -91,10 +91,14 @@ func (a *attendant) bring() {
 	var contradicted *ContradictedError
 	if errors.As(err, &contradicted) {
 		// It is believed only if it shows what we have signed.
-		if k, e := a.l.c.Key.Public().Open([]byte(contradicted.Kept.Note)); e == nil && a.contradicted(c, k) {
-			a.l.disown(fmt.Sprintf("the witness %s has a checkpoint of %d records that this log, with %d, does not continue", a.w.Name(), k.Size, c.Size))
-		} else {
-			err = errors.New("it contradicts a checkpoint and does not show why")
+		switch k, e := a.l.c.Key.Public().Open([]byte(contradicted.Kept.Note)); {
+		case e != nil || k.Origin != c.Origin:
+			err = errors.New("it says that it has another checkpoint of this log, and shows none that our key signed")
+		case a.contradicted(c, k):
+			err = &ContradictedError{k}
+			a.l.disown(c.Origin, fmt.Sprintf("the witness %s has a checkpoint of %d records that this log, with %d, does not continue", a.w.Name(), k.Size, c.Size))
+		default:
+			err = fmt.Errorf("it refuses this checkpoint for one of %d records, which this log does continue", k.Size)
 		}
 	}
 	if err == nil {
@@ -121,20 +125,21 @@ func (a *attendant) ask(ctx context.Context, c Checkpoint) error {
 	return nil
 }
 
-// contradicted reports whether the log, which has signed c, does not continue kept.
+// contradicted reports whether the log, which has signed c, does not continue kept. Where the records are there, they
+// decide: a power failure may have put the log's own checkpoint back, and of its records none that kept is of.
 func (a *attendant) contradicted(c, kept Checkpoint) bool {
-	if kept.Origin != c.Origin {
+	switch {
+	case kept.Origin != c.Origin:
 		return false
+	case kept.Size == c.Size:
+		return kept.Root != c.Root
 	}
-	if contradicts(kept, c) {
-		return true
+	if log, err := openChain(a.l.c.Directory, a.l.c.Replica, c.Origin); err == nil {
+		if root, err := log.strictly().root(kept.Size); err == nil {
+			return root != kept.Root
+		}
 	}
-	log, err := openChain(a.l.c.Directory, a.l.c.Replica, c.Origin)
-	if err != nil {
-		return false
-	}
-	root, err := log.root(kept.Size)
-	return err == nil && root != kept.Root
+	return kept.Size > c.Size
 }
 
 // done notes how a try ended, and tells of a change.
@@ -177,11 +182,12 @@ func (l *Log) attend() {
 	}
 }
 
-// disown has the log given up and begun anew, because of why, as soon as something is written.
-func (l *Log) disown(why string) {
+// disown has the log of an origin given up and begun anew, because of why, as soon as something is written. Several
+// witnesses may say the same; who comes late speaks of a log that was given up already.
+func (l *Log) disown(origin, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.disowned == "" {
+	if l.disowned == "" && l.notary.checkpoint().Origin == origin {
 		l.disowned = why
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -317,5 +320,165 @@ func TestCommandWitness(t *testing.T) {
 	cancel()
 	if err := (&audit.CommandWitness{Command: []string{"sleep", "100"}}).Keep(ctx, c); err == nil {
 		t.Error("waits for ever")
+	}
+}
+
+// witnessOf is a witness that says what keep says.
+type witnessOf func(c audit.Checkpoint) error
+
+func (w witnessOf) Name() string                                     { return "test" }
+func (w witnessOf) Keep(_ context.Context, c audit.Checkpoint) error { return w(c) }
+
+// words are the files that tell of logs that were given up.
+func words(t *testing.T, dir string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.fault"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// Two witnesses find the same contradiction. The word of the one that is slow is of a log that was given up already, and
+// the new one goes on.
+func TestTwoWitnessesOfOneContradiction(t *testing.T) {
+	kept := checkpoints(t, "b", 5)[5] // of a log that is longer, under the same origin
+	asked, renewed := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(asked) })
+	says := func(wait func()) witnessOf {
+		return func(c audit.Checkpoint) error {
+			if c.Origin != kept.Origin {
+				return nil
+			}
+			wait()
+			return &audit.ContradictedError{Kept: kept}
+		}
+	}
+	dir := t.TempDir()
+	l, c := open(t, dir, func(c *audit.Config) {
+		c.Witnesses = []audit.Witness{says(func() { once(); <-renewed }), says(func() { <-asked })}
+	})
+	mustJot(t, l, "a")
+	var second string
+	eventually(t, "given up", func() bool {
+		c.Add(time.Second)
+		l.Tick()
+		second = l.Checkpoint().Origin
+		return second != kept.Origin
+	})
+	close(renewed)
+	eventually(t, "both have the new log's checkpoint", func() bool { return l.CheckpointHealth() == nil || len(words(t, dir)) > 0 })
+	for range 3 {
+		time.Sleep(50 * time.Millisecond) // for the slow one's word; too short a time finds nothing, and fails nothing
+		c.Add(time.Second)
+		l.Tick()
+	}
+	if n := len(words(t, dir)); l.Checkpoint().Origin != second || n != 1 {
+		t.Errorf("the new log was given up, too: %d words", n)
+	}
+}
+
+// While a log that was given up can't be followed by another, that is told once; and what was accepted for the old one
+// and carried over gets into the new.
+func TestGivenUpWhileTheDiskFails(t *testing.T) {
+	kept := checkpoints(t, "b", 8)[8]
+	dir := t.TempDir()
+	var mu sync.Mutex
+	contradicts, told := false, false
+	l, c := open(t, dir, func(c *audit.Config) {
+		c.Sync = audit.SyncWritten
+		c.Witnesses = []audit.Witness{witnessOf(func(c audit.Checkpoint) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if told = contradicts; contradicts && c.Origin == kept.Origin {
+				return &audit.ContradictedError{Kept: kept}
+			}
+			return errors.New("not yet")
+		})}
+	})
+	mustJot(t, l, "durable")
+	l.Tick()
+	d := &disk{}
+	if err := l.FailFiles(d.wrap); err != nil {
+		t.Fatal(err)
+	}
+	mustJot(t, l, "accepted")
+	d.set(func(d *disk) { d.sync, d.create = syscall.EIO, syscall.EIO })
+	l.Tick()
+	l.Tick() // gives the file up, and can't begin the next
+	if err := os.Mkdir(filepath.Join(dir, "sts-0.checkpoint.new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	contradicts = true
+	mu.Unlock()
+	eventually(t, "given up", func() bool { c.Add(time.Second); l.Tick(); return len(words(t, dir)) > 0 })
+	for range 5 {
+		c.Add(time.Second)
+		l.Tick()
+	}
+	if n := len(words(t, dir)); n != 1 || l.Health() == nil {
+		t.Errorf("%d words; health is %v", n, l.Health())
+	}
+	d.set(func(d *disk) { d.sync, d.create = nil, nil })
+	if err := os.Remove(filepath.Join(dir, "sts-0.checkpoint.new")); err != nil {
+		t.Fatal(err)
+	}
+	c.Add(time.Second)
+	l.Tick()
+	mustJot(t, l, "after")
+	mustClose(t, l)
+	got := slices.DeleteFunc(ids(t, dir), func(id string) bool { return len(id) > 20 })
+	if diff := cmp.Diff([]string{"durable", "accepted", "after"}, got); diff != "" || len(words(t, dir)) != 1 || !told {
+		t.Errorf("%v\n%s", words(t, dir), diff)
+	}
+}
+
+// A power failure may put the log's own checkpoint back behind the one that a witness has, and damage what stands beside
+// the records. As long as the records are there, the log goes on.
+func TestWitnessKnowsMoreThanTheLog(t *testing.T) {
+	w := audit.NewLedgerWitness(newLedger(), testKey().Public())
+	dir := t.TempDir()
+	l, c := open(t, dir, func(c *audit.Config) { c.Witnesses = []audit.Witness{w} })
+	origin := l.Checkpoint().Origin
+	mustJot(t, l, "a")
+	c.Add(time.Second)
+	l.Tick()
+	early := newest(t, dir)
+	mustJot(t, l, "b")
+	c.Add(time.Second)
+	l.Tick()
+	eventually(t, "kept", func() bool { k, _, err := w.Newest(t.Context(), origin); return err == nil && k.Size == 3 })
+	mustJot(t, l, "c")
+	dir = crashed(t, dir)
+	mustWrite(t, filepath.Join(dir, "sts-0.checkpoint"), []byte(early.Note))
+	leaves := strings.TrimSuffix(segments(t, dir)[0], ".jsonl") + ".leaves"
+	if err := os.Remove(leaves); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(leaves, 0o700); err != nil { // so that it can't be made anew
+		t.Fatal(err)
+	}
+	var asked sync.WaitGroup
+	asked.Add(1)
+	once := sync.OnceFunc(asked.Done)
+	l, c = open(t, dir, func(c *audit.Config) {
+		c.Witnesses = []audit.Witness{w, witnessOf(func(audit.Checkpoint) error { once(); return nil })}
+	})
+	if n := l.Checkpoint().Size; n != 4 {
+		t.Errorf("a checkpoint of %d records", n)
+	}
+	mustJot(t, l, "d")
+	c.Add(time.Second)
+	l.Tick()
+	asked.Wait()
+	eventually(t, "kept", func() bool {
+		c.Add(time.Second)
+		l.Tick()
+		k, _, err := w.Newest(t.Context(), origin)
+		return err == nil && k.Size == 6
+	})
+	if len(words(t, dir)) > 0 || l.Checkpoint().Origin != origin {
+		t.Error("given up")
 	}
 }
