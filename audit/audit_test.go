@@ -46,13 +46,22 @@ func (c *counter) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// testKey is the same in every run.
+func testKey() audit.Key {
+	k, err := audit.NewKey(&counter{}, "sts.acme.example/audit")
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
 var quiet = slog.New(slog.DiscardHandler)
 
 // open opens a log in dir with a clock that stands at start, closed at the test's end.
 func open(t testing.TB, dir string, tweak func(*audit.Config)) (*audit.Log, *clock) {
 	t.Helper()
 	c := &clock{now: start}
-	config := audit.Config{Directory: dir, Replica: "sts-0", Now: c.Now, Random: &counter{}, Log: quiet}
+	config := audit.Config{Directory: dir, Replica: "sts-0", Key: testKey(), Now: c.Now, Random: &counter{}, Log: quiet}
 	if tweak != nil {
 		tweak(&config)
 	}
@@ -64,7 +73,7 @@ func open(t testing.TB, dir string, tweak func(*audit.Config)) (*audit.Log, *clo
 	return l, c
 }
 
-// read returns the records of a directory, all of which must be sound.
+// read returns the records of a directory, all of which must be sound, but for those that segments begin with.
 func read(t testing.TB, dir string) []audit.Record {
 	t.Helper()
 	var records []audit.Record
@@ -72,9 +81,21 @@ func read(t testing.TB, dir string) []audit.Record {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records = append(records, r)
+		if r.Type != "segment" {
+			records = append(records, r)
+		}
 	}
 	return records
+}
+
+// crashed is a copy of a log's directory as a process that ended on the spot leaves it.
+func crashed(t testing.TB, dir string) string {
+	t.Helper()
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return copied
 }
 
 func types(records []audit.Record) []string {

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -17,19 +18,79 @@ func (null) Write(p []byte) (int, error) { return len(p), nil }
 func (null) Sync() error                 { return nil }
 func (null) Truncate(int64) error        { return nil }
 
-// BenchmarkEncode is one warm exchange without its write(2).
+// BenchmarkEncode is one warm exchange without its write(2), in full and as a repeat; its leaf's hash is in it.
 func BenchmarkEncode(b *testing.B) {
-	l, _ := open(b, b.TempDir(), func(c *audit.Config) { c.SegmentBytes = 1 << 50 })
-	if err := l.FailFiles(func(_ string, f audit.File) (audit.File, error) { return null{f}, nil }); err != nil {
+	for _, kind := range []string{"full", "repeat"} {
+		b.Run(kind, func(b *testing.B) {
+			l, _ := open(b, b.TempDir(), func(c *audit.Config) { c.SegmentBytes = 1 << 50 })
+			if err := l.FailFiles(func(_ string, f audit.File) (audit.File, error) { return null{f}, nil }); err != nil {
+				b.Fatal(err)
+			}
+			e := exchangeEvent(granted(alice(), "t"))
+			full := kind == "full"
+			b.ReportAllocs()
+			for i := uint64(0); b.Loop(); i++ {
+				if full {
+					binary.LittleEndian.PutUint64(e.Exchange.Token.SHA256[:], i)
+				}
+				if err := l.Record(context.Background(), e); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkLeaf is what the tree adds to a record on its way: the hash of its line.
+func BenchmarkLeaf(b *testing.B) {
+	for _, size := range []int{256, 1024} {
+		b.Run(fmt.Sprint(size, "B"), func(b *testing.B) {
+			line := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				audit.HashLeaf(line)
+			}
+		})
+	}
+}
+
+// BenchmarkFold is what it adds in the background: a leaf's way into the tree; and each second, a signature.
+func BenchmarkFold(b *testing.B) {
+	b.Run("leaf", func(b *testing.B) {
+		fold := audit.NewFolder()
+		b.ReportAllocs()
+		for b.Loop() {
+			fold()
+		}
+	})
+	b.Run("checkpoint", func(b *testing.B) {
+		sign := audit.NewSigner(testKey())
+		b.ReportAllocs()
+		for b.Loop() {
+			sign()
+		}
+	})
+}
+
+// BenchmarkVerify reads a log back and proves it.
+func BenchmarkVerify(b *testing.B) {
+	dir := b.TempDir()
+	l, _ := open(b, dir, nil)
+	e := exchangeEvent(granted(alice(), "t"))
+	for i := range uint64(20_000) {
+		binary.LittleEndian.PutUint64(e.Exchange.Token.SHA256[:], i)
+		mustRecord(b, l, e)
+	}
+	if err := l.Close(context.Background()); err != nil {
 		b.Fatal(err)
 	}
-	e := exchangeEvent(granted(alice(), "t"))
-	b.ReportAllocs()
 	for b.Loop() {
-		if err := l.Record(context.Background(), e); err != nil {
-			b.Fatal(err)
+		if _, faults := verify(b, dir); len(faults) > 0 {
+			b.Fatal(faults)
 		}
 	}
+	b.ReportMetric(20_000*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
 // BenchmarkRecord is what concurrent exchanges wait for: warm ones, and under mint/first each a token's first

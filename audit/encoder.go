@@ -77,6 +77,11 @@ func (e *encoder) integer(name string, value int64) {
 	e.buf = strconv.AppendInt(e.buf, value, 10)
 }
 
+func (e *encoder) count(name string, value uint64) {
+	e.key(name)
+	e.buf = strconv.AppendUint(e.buf, value, 10)
+}
+
 func (e *encoder) flag(name string, value bool) {
 	e.key(name)
 	e.buf = strconv.AppendBool(e.buf, value)

@@ -1,6 +1,9 @@
 package audit
 
-import "os"
+import (
+	"crypto/sha256"
+	"os"
+)
 
 // File is what tests replace to make the disk fail.
 type File = file
@@ -30,3 +33,30 @@ func (l *Log) FailFiles(wrap func(path string, f File) (File, error)) error {
 
 // Tick does at once what the log does twice a second.
 func (l *Log) Tick() { l.tick() }
+
+var leafHasher = sha256.New()
+
+// HashLeaf is the hash of a line as the log takes it.
+func HashLeaf(line []byte) (h Hash) {
+	hashLeaf(leafHasher, line, &h)
+	return h
+}
+
+// NewFolder returns a function that folds one leaf into a tree.
+func NewFolder() func() {
+	r, leaf := ranges.NewEmptyRange(0), []Hash{{1}}
+	return func() {
+		if err := extend(r, leaf); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// NewSigner returns a function that signs a checkpoint.
+func NewSigner(k Key) func() {
+	return func() {
+		if _, err := k.sign("origin", 1, Hash{}); err != nil {
+			panic(err)
+		}
+	}
+}

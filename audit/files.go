@@ -2,11 +2,11 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,7 +75,7 @@ func listSegments(directory string) ([]segmentName, error) {
 		if c := strings.Compare(a.replica, b.replica); c != 0 {
 			return c
 		}
-		return int(int64(a.number) - int64(b.number)) //nolint:gosec // numbers count segments
+		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.path, b.path))
 	})
 	return names, nil
 }
@@ -100,7 +100,8 @@ func syncDirectory(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// repairTail cuts off what a crash left behind the last whole record, and says how many bytes that was.
+// repairTail cuts off what a crash left behind the last whole record, says how many bytes that was, and puts the rest on
+// disk: a checkpoint is about to be signed of it.
 func repairTail(path string) (cut int64, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -112,11 +113,13 @@ func repairTail(path string) (cut int64, err error) {
 		return 0, err
 	}
 	end, err := wholeRecords(f, info.Size())
-	if err != nil || end == info.Size() {
+	if err != nil {
 		return 0, err
 	}
-	if err := f.Truncate(end); err != nil {
-		return 0, err
+	if end < info.Size() {
+		if err := f.Truncate(end); err != nil {
+			return 0, err
+		}
 	}
 	return info.Size() - end, f.Sync()
 }
@@ -143,24 +146,4 @@ func wholeRecords(r io.ReaderAt, size int64) (int64, error) {
 			return 0, nil
 		}
 	}
-}
-
-// dropOld removes segments that ended before deadline: those whose successor started before it, and they themselves
-// too, since a clock that was behind may have named the successor. The last of each replica stays, whoever's it is.
-func dropOld(directory string, deadline time.Time) (dropped int, err error) {
-	names, err := listSegments(directory)
-	if err != nil {
-		return 0, err
-	}
-	deadline = deadline.Truncate(time.Second) // as the starts in names are
-	for i := range len(names) - 1 {
-		if next := names[i+1]; next.replica == names[i].replica && next.started.Before(deadline) && names[i].started.Before(deadline) {
-			if removeErr := os.Remove(names[i].path); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-				err = errors.Join(err, removeErr)
-				continue
-			}
-			dropped++
-		}
-	}
-	return dropped, err
 }

@@ -2,93 +2,17 @@ package audit
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
+	"hash"
 	"os"
-	"regexp"
 	"sync"
 	"time"
 	"weak"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/lakegate/sts/exchange"
 )
-
-// Sync says what an accepted record is. Under each of them it is in the kernel, so that the end of this process loses
-// nothing.
-type Sync string
-
-// The modes.
-const (
-	// SyncMint puts a record on disk before a token's first hand-out to a subject, and all others within 1 s.
-	SyncMint Sync = "mint"
-	// SyncAlways puts each record on disk before its answer.
-	SyncAlways Sync = "always"
-	// SyncWritten puts records on disk within 1 s.
-	SyncWritten Sync = "written"
-)
-
-// Config is what a Log is made of.
-type Config struct {
-	// Directory holds the files; it is made if it isn't there.
-	Directory string
-	// Replica names this process's file set and is part of every record: letters, digits, dots, dashes, underscores.
-	Replica string
-	// Sync is SyncMint if it is left out.
-	Sync Sync
-	// Retention is how long finished segments are kept; 8760 h if it is left out.
-	Retention time.Duration
-	// RecordClaims are names of top-level claims that are recorded beside those that a rule reads.
-	RecordClaims []string
-	// SegmentBytes and SegmentAge say when a new file is begun; 256 MiB and 24 h if they are left out.
-	SegmentBytes int64
-	SegmentAge   time.Duration
-
-	Now     func() time.Time // time.Now if it is left out
-	Random  io.Reader        // crypto/rand if it is left out; read by one goroutine at a time
-	Log     *slog.Logger
-	Metrics prometheus.Registerer // nil for none
-}
-
-var replicaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-func (c *Config) complete() error {
-	switch {
-	case c.Directory == "":
-		return errors.New("audit.Config.Directory is missing")
-	case !replicaName.MatchString(c.Replica):
-		return errors.New("audit.Config.Replica must be a name of letters, digits, dots, dashes and underscores")
-	case c.Log == nil:
-		return errors.New("audit.Config.Log is missing")
-	}
-	if c.Sync == "" {
-		c.Sync = SyncMint
-	}
-	if c.Sync != SyncMint && c.Sync != SyncAlways && c.Sync != SyncWritten {
-		return fmt.Errorf("audit.Config.Sync is %q; use mint, always or written", c.Sync)
-	}
-	if c.Retention <= 0 {
-		c.Retention = 8760 * time.Hour
-	}
-	if c.SegmentBytes <= 0 {
-		c.SegmentBytes = 256 << 20
-	}
-	if c.SegmentAge <= 0 {
-		c.SegmentAge = 24 * time.Hour
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Random == nil {
-		c.Random = rand.Reader
-	}
-	return nil
-}
 
 // remembered is how many hand-outs and subjects are remembered for certain.
 const remembered = 1 << 16
@@ -110,15 +34,31 @@ type Log struct {
 	line    encoder
 	wrote   [8]string // types of the records in line
 	records []string  // slice of wrote
+	// leaves are those of the segment that the notary has not got yet, in order.
+	leaves []leaf
+	hasher hash.Hash // for leaves
+	// carried are the lines of a file that was given up which were not on disk; they go to the next.
+	carried []byte
+	// announce is the record of a log that was given up, to be written first of all; disowned says that this one is to be.
+	announce, disowned string
 	// subjects are the subject records of this segment.
 	subjects recent[subjectKey, string]
 	// handed are the hand-outs whose record is on disk.
 	handed recent[handOut, struct{}]
+	// firsts are the exchanges of this segment that others may repeat.
+	firsts recent[repeatKey, firstOf]
+	key    keyBuilder
 	fault  fault
 
-	stop, stopped chan struct{}
-	ticks         sync.Mutex // one tick at a time
-	swept         time.Time
+	notary notary
+
+	attendants []*attendant
+	attending  sync.WaitGroup
+
+	// stop is closed to end the ticks, stopped when they have, ended when all is on disk.
+	stop, stopped, ended chan struct{}
+	ticks                sync.Mutex // one tick at a time
+	swept                time.Time
 }
 
 var _ exchange.Recorder = (*Log)(nil)
@@ -142,8 +82,10 @@ func Open(c Config) (*Log, error) {
 	l := &Log{
 		c: c, metrics: newMetrics(c.Metrics), create: createFile,
 		subjects: recent[subjectKey, string]{size: remembered}, handed: recent[handOut, struct{}]{size: remembered},
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		firsts: recent[repeatKey, firstOf]{size: remembered}, hasher: sha256.New(),
+		stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}),
 	}
+	l.notary.c, l.notary.metrics = &l.c, &l.metrics
 	if err := l.open(); err != nil {
 		if l.lock != nil {
 			err = errors.Join(err, l.lock.Close())
@@ -151,6 +93,7 @@ func Open(c Config) (*Log, error) {
 		return nil, fmt.Errorf("opening the audit log in %s: %w", c.Directory, err)
 	}
 	go l.run()
+	l.attend()
 	return l, nil
 }
 
@@ -161,26 +104,48 @@ func (l *Log) open() (err error) {
 	if l.lock, err = lockReplica(l.c.Directory, l.c.Replica); err != nil {
 		return err
 	}
-	names, err := listSegments(l.c.Directory)
+	segments, err := l.ownSegments()
 	if err != nil {
 		return err
 	}
-	var last segmentName
-	for _, n := range names {
-		if n.replica == l.c.Replica {
-			last = n
-		}
+	if err := l.notary.findFaults(); err != nil {
+		return err
 	}
-	if l.number = last.number; last.path != "" {
-		cut, err := repairTail(last.path)
-		if err != nil {
-			return fmt.Errorf("repairing %s: %w", last.path, err)
-		}
-		if cut > 0 {
-			l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; it was cut off", "file", last.path, "bytes", cut)
+	now := l.c.Now()
+	why, err := l.resume(segments, now)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		if err := l.renounce(why, now); err != nil {
+			return err
 		}
 	}
 	return l.begin()
+}
+
+// ownSegments are this replica's segments; one that nothing was written to is removed.
+func (l *Log) ownSegments() (own []segmentName, err error) {
+	all, err := listSegments(l.c.Directory)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range all {
+		if n.replica != l.c.Replica {
+			continue
+		}
+		l.number = n.number
+		info, err := os.Stat(n.path)
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(n.path)
+		} else if err == nil {
+			own = append(own, n)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return own, nil
 }
 
 // Record implements exchange.Recorder.
@@ -216,6 +181,7 @@ func (l *Log) append(e *exchange.Event) (*segment, int64, error) {
 	if !l.awaits(e) {
 		return nil, 0, nil
 	}
+	l.leaves[len(l.leaves)-1].awaited = true
 	return l.segment, l.segment.written.Load(), nil
 }
 
@@ -262,6 +228,11 @@ func (l *Log) encode(e *exchange.Event) {
 	case e.Exchange != nil:
 		a := e.Exchange
 		subject, actor := l.subject(e, a.Subject), l.subject(e, a.Actor)
+		if first := l.repeats(a, subject, actor); first != nil {
+			l.start(typeRepeat, e.ID, e.Time)
+			l.line.repeat(a, first)
+			break
+		}
 		l.start(typeExchange, e.ID, e.Time)
 		l.line.exchange(a, subject, actor)
 	case e.Mint != nil:
@@ -315,7 +286,8 @@ func (l *Log) newID() string {
 	return id
 }
 
-// Close writes the summaries that are still open and puts everything on disk. Records are refused from then on.
+// Close writes the summaries that are still open, puts everything on disk, and brings the last checkpoint to the
+// witnesses. Records are refused from then on.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
@@ -330,5 +302,17 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("closing the audit log: %w", ctx.Err())
 	}
-	return l.end()
+	err := l.end()
+	close(l.ended)
+	witnessed := make(chan struct{})
+	go func() {
+		l.attending.Wait()
+		close(witnessed)
+	}()
+	select {
+	case <-witnessed:
+	case <-ctx.Done():
+		err = errors.Join(err, errors.New("the last checkpoint of the audit log did not reach all witnesses"))
+	}
+	return err
 }

@@ -55,10 +55,11 @@ func TestConfig(t *testing.T) {
 		{"no replica", func(c *audit.Config) { c.Replica = "" }},
 		{"a replica that is a path", func(c *audit.Config) { c.Replica = "../etc" }},
 		{"unknown mode", func(c *audit.Config) { c.Sync = "sometimes" }},
+		{"no key", func(c *audit.Config) { c.Key = audit.Key{} }},
 		{"no log", func(c *audit.Config) { c.Log = nil }},
 	}
 	for _, test := range tests {
-		c := audit.Config{Directory: t.TempDir(), Replica: "a", Log: quiet}
+		c := audit.Config{Directory: t.TempDir(), Replica: "a", Key: testKey(), Log: quiet}
 		test.tweak(&c)
 		if l, err := audit.Open(c); err == nil {
 			mustClose(t, l)
@@ -80,10 +81,10 @@ func TestFilesAreOurs(t *testing.T) {
 			t.Errorf("%s has mode %o, want %o", path, got, want)
 		}
 	}
-	if _, err := audit.Open(audit.Config{Directory: dir, Replica: "sts-0", Log: quiet}); err == nil {
+	if _, err := audit.Open(audit.Config{Directory: dir, Replica: "sts-0", Key: testKey(), Log: quiet}); err == nil {
 		t.Error("a second process may write the same replica's log")
 	}
-	other, err := audit.Open(audit.Config{Directory: dir, Replica: "sts-1", Log: quiet})
+	other, err := audit.Open(audit.Config{Directory: dir, Replica: "sts-1", Key: testKey(), Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestSubjectOncePerTokenPolicyAndSegment(t *testing.T) {
 	mustClose(t, l)
 
 	records := read(t, dir)
-	want := []string{"subject", "exchange", "exchange", "subject", "exchange", "subject", "exchange", "exchange", "subject", "exchange"}
+	want := []string{"subject", "exchange", "repeat", "subject", "exchange", "subject", "exchange", "repeat", "subject", "exchange"}
 	if diff := cmp.Diff(want, types(records)); diff != "" {
 		t.Fatal(diff)
 	}
@@ -166,7 +167,7 @@ func TestConcurrentWriters(t *testing.T) {
 			mustClose(t, l)
 			seen := map[string]int{}
 			for _, r := range read(t, dir) {
-				if r.Type == "exchange" {
+				if r.Type == "exchange" || r.Type == "repeat" {
 					seen[r.ID]++
 				}
 			}

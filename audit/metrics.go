@@ -12,6 +12,10 @@ type metrics struct {
 	bytes   prometheus.Counter
 	syncs   prometheus.Histogram
 	errors  prometheus.Counter
+
+	leaves      prometheus.Gauge
+	checkpoints prometheus.Counter
+	lag         *prometheus.GaugeVec // by witness
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -27,8 +31,14 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 		}),
 		errors: factory.NewCounter(prometheus.CounterOpts{Name: "sts_audit_errors_total", Help: "Failed writes, fsyncs and openings of the audit log."}),
+
+		leaves:      factory.NewGauge(prometheus.GaugeOpts{Name: "sts_audit_tree_records", Help: "Records in the tree of this replica's audit log."}),
+		checkpoints: factory.NewCounter(prometheus.CounterOpts{Name: "sts_audit_checkpoints_total", Help: "Checkpoints that were signed."}),
+		lag: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sts_audit_witness_lag_seconds", Help: "How long a witness has lacked the newest checkpoint; 0 while it has it.",
+		}, []string{"witness"}),
 	}
-	for _, kind := range []string{typeExchange, typeMint, typeSubject, typeAdmin, typeFailures} {
+	for _, kind := range recordTypes {
 		m.records[kind] = records.WithLabelValues(kind)
 	}
 	return m

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/transparency-dev/merkle/compact"
 )
 
 // Header is what all records have in common.
@@ -30,6 +32,8 @@ type Record struct {
 	Subject  *SubjectRecord
 	Admin    *AdminRecord
 	Failures *FailuresRecord
+	Repeat   *RepeatRecord
+	Segment  *SegmentRecord
 
 	// File and Line (from 1) are where it stands; Raw is the line without its end.
 	File string
@@ -187,6 +191,56 @@ type FailuresRecord struct {
 	Until     time.Time        `json:"until"`
 }
 
+// RepeatRecord is an exchange that went as one before it: the same client, by the same way, with the same tokens, decided
+// and answered alike. The record's id is the decision id.
+type RepeatRecord struct {
+	Header
+
+	// Of is the id of that exchange's record.
+	Of        string `json:"of"`
+	RequestID string `json:"request_id"`
+	// ExpiresAt is zero where it is as in that record.
+	ExpiresAt time.Time `json:"expires_at"`
+	Cache     string    `json:"cache"`
+	Duration  int64     `json:"duration_us"`
+}
+
+// In returns the repeat as the exchange that it was, with what the record that it is of says.
+func (r *RepeatRecord) In(full *ExchangeRecord) *ExchangeRecord {
+	e := *full
+	e.Header, e.Cache, e.Duration = r.Header, r.Cache, r.Duration
+	e.Type = typeExchange
+	if !r.ExpiresAt.IsZero() {
+		e.ExpiresAt = r.ExpiresAt
+	}
+	var claimed Claimed
+	if full.Claimed != nil {
+		claimed = *full.Claimed
+	}
+	claimed.RequestID = r.RequestID
+	if e.Claimed = nil; claimed != (Claimed{}) {
+		e.Claimed = &claimed
+	}
+	return &e
+}
+
+// SegmentRecord is the first record of each segment.
+type SegmentRecord struct {
+	Header
+
+	// Origin is the name of the log, as in its checkpoints.
+	Origin string `json:"origin"`
+	// Number is the segment's, as in its file's name.
+	Number uint64 `json:"number"`
+	// First counts the records before this one, over all segments; so it is this record's place in the tree.
+	First uint64 `json:"first"`
+	// Range is the compact range of the records before it.
+	Range []Hash `json:"range"`
+}
+
+// before is the range of the records before the segment.
+func (s *SegmentRecord) before() (*compact.Range, error) { return makeRange(0, s.First, s.Range) }
+
 // Read goes through the records of all replicas in a directory, replica by replica in the order they were written. A
 // line without its end is one that is being written, or that nobody was promised: it is passed over. Everything else
 // that is not a record is an error, behind which the next line follows.
@@ -250,6 +304,10 @@ func Decode(line []byte) (Record, error) {
 		r.Admin, err = decodeAs[AdminRecord](line)
 	case typeFailures:
 		r.Failures, err = decodeAs[FailuresRecord](line)
+	case typeRepeat:
+		r.Repeat, err = decodeAs[RepeatRecord](line)
+	case typeSegment:
+		r.Segment, err = decodeAs[SegmentRecord](line)
 	default:
 		err = fmt.Errorf("a record of unknown type %q", r.Type)
 	}

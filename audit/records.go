@@ -17,7 +17,12 @@ const (
 	typeSubject  = "subject"
 	typeAdmin    = "admin"
 	typeFailures = "failures"
+	typeRepeat   = "repeat"
+	typeSegment  = "segment"
 )
+
+// recordTypes are all of them.
+var recordTypes = []string{typeExchange, typeMint, typeSubject, typeAdmin, typeFailures, typeRepeat, typeSegment}
 
 // begin writes what every record starts with.
 func (e *encoder) begin(kind, id string, at time.Time, replica string) {
@@ -240,6 +245,33 @@ func (e *encoder) caller(c *exchange.Caller) {
 		e.close()
 	}
 	e.source(&c.Source)
+}
+
+// segment writes what a segment begins with: where in its log it stands, and the hashes of all records before it.
+func (e *encoder) segment(s *SegmentRecord) {
+	e.text("origin", s.Origin)
+	e.count("number", s.Number)
+	e.count("first", s.First)
+	e.key("range")
+	e.buf = append(e.buf, '[')
+	for i := range s.Range {
+		e.comma()
+		e.string(s.Range[i].String())
+	}
+	e.buf = append(e.buf, ']')
+}
+
+// repeat writes what a repeat has of its own.
+func (e *encoder) repeat(a *exchange.Attempt, of *firstOf) {
+	e.text("of", of.id)
+	if a.Call != nil {
+		e.clipped("request_id", a.Call.Source.Claimed.RequestID)
+	}
+	if a.Err == nil && !a.ExpiresAt.Equal(of.expires) {
+		e.second("expires_at", a.ExpiresAt)
+	}
+	e.text("cache", string(a.Token.Cache))
+	e.integer("duration_us", a.Duration.Microseconds())
 }
 
 func (e *encoder) failures(s *summary) {

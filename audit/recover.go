@@ -3,7 +3,6 @@ package audit
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/lakegate/sts/exchange"
@@ -40,10 +39,13 @@ func (l *Log) ready() error {
 	case s == nil:
 	case s.failed.Load():
 		l.abandon(errLost)
-	case s.written.Load() > 0 && (s.written.Load() >= l.c.SegmentBytes || now.Sub(s.started) >= l.c.SegmentAge):
-		l.segment = nil
-		if err := s.finish(l.metrics.timed); err != nil {
+	case l.disowned != "" || s.written.Load() > 0 && (s.written.Load() >= l.c.SegmentBytes || now.Sub(s.started) >= l.c.SegmentAge):
+		l.finish()
+	}
+	if l.disowned != "" {
+		if err := l.renounce(l.disowned, now); err != nil {
 			l.broken(err)
+			return err
 		}
 	}
 	if l.segment == nil {
@@ -51,6 +53,9 @@ func (l *Log) ready() error {
 			l.broken(err)
 			return err
 		}
+	}
+	if l.segment.written.Load() == 0 {
+		l.head(now)
 	}
 	if l.fault.err != nil {
 		l.start(typeAdmin, l.newID(), now)
@@ -63,7 +68,8 @@ func (l *Log) ready() error {
 	return nil
 }
 
-// begin opens the next segment. Subjects are recorded anew in each, so that it can be read by itself.
+// begin opens the next segment. Subjects and repeated exchanges are recorded anew in each, so that it can be read by
+// itself.
 func (l *Log) begin() error {
 	now := l.c.Now()
 	path := segmentPath(l.c.Directory, l.c.Replica, l.number+1, now)
@@ -74,15 +80,48 @@ func (l *Log) begin() error {
 	l.number++
 	l.segment = &segment{path: path, file: f, started: now}
 	l.subjects.clear()
+	l.firsts.clear()
+	return l.notary.start(path, l.number)
+}
+
+// head adds what stands first of all in a segment: where it stands in the log, what is carried over from a file that was
+// given up, and word of a log that was.
+func (l *Log) head(now time.Time) {
+	header := l.notary.header()
+	l.start(typeSegment, l.newID(), now)
+	l.line.segment(&header)
+	l.line.end()
+	l.line.buf = append(l.line.buf, l.carried...)
+	if l.announce != "" {
+		l.start(typeAdmin, l.newID(), now)
+		l.line.admin(&exchange.Admin{Action: "audit.renew", Object: header.Origin, Detail: l.announce})
+		l.line.end()
+	}
+}
+
+// renounce gives the log up, because of why, and turns to one of a new origin. If that fails it is to be called again,
+// and doesn't leave its word twice. What is carried over goes to the new log: it was accepted.
+func (l *Log) renounce(why string, now time.Time) error {
+	if l.announce != why {
+		l.notary.giveUp(why, now)
+		l.announce = why
+	}
+	if err := l.notary.renew(now); err != nil {
+		return err
+	}
+	l.disowned = ""
 	return nil
 }
 
 // write appends the buffer. A segment that fails is given up: the next record tries another.
 func (l *Log) write() error {
+	at := l.segment.written.Load()
 	if err := l.segment.append(l.line.buf); err != nil {
 		l.abandon(err)
 		return err
 	}
+	l.addLeaves(at)
+	l.carried, l.announce = nil, ""
 	for _, kind := range l.records {
 		l.metrics.records[kind].Inc()
 	}
@@ -94,17 +133,24 @@ func (l *Log) write() error {
 	return nil
 }
 
+// finish ends a segment that is full.
+func (l *Log) finish() {
+	s := l.segment
+	l.segment = nil
+	if err := s.finish(l.metrics.timed); err != nil {
+		l.broken(err)
+	}
+	l.retire(s)
+}
+
 // abandon gives the segment up because of cause, and keeps of it what was whole.
 func (l *Log) abandon(cause error) {
 	s := l.segment
 	l.segment = nil
-	err := s.abandon(l.metrics.timed)
-	if s.written.Load() == 0 {
-		err = errors.Join(err, os.Remove(s.path)) // a full disk would collect empty files
-	}
-	if err != nil {
+	if err := s.abandon(l.metrics.timed); err != nil {
 		l.c.Log.Error("giving up a failed segment of the audit log", "file", s.path, "error", err)
 	}
+	l.retire(s)
 	l.broken(cause)
 }
 

@@ -20,12 +20,14 @@ import (
 
 // disk is what goes wrong with all files of a log; the zero value is a good disk.
 type disk struct {
-	mu       sync.Mutex
-	write    error
-	partial  int // bytes that a failing write writes all the same
-	sync     error
-	truncate error
-	create   error
+	mu      sync.Mutex
+	write   error
+	partial int // bytes that a failing write writes all the same
+	sync    error
+	// syncFails is how many fsyncs fail with sync; 0 for all.
+	syncFails int
+	truncate  error
+	create    error
 }
 
 func (d *disk) set(change func(*disk)) { d.mu.Lock(); defer d.mu.Unlock(); change(d) }
@@ -54,8 +56,11 @@ func (f *faulty) Write(p []byte) (int, error) {
 func (f *faulty) Sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	if f.d.sync != nil {
-		return f.d.sync
+	if err := f.d.sync; err != nil {
+		if f.d.syncFails--; f.d.syncFails == 0 {
+			f.d.sync = nil
+		}
+		return err
 	}
 	return f.File.Sync()
 }
@@ -299,7 +304,7 @@ func TestTornTail(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			mustClose(t, l)
+			dir = crashed(t, dir)
 			path := segments(t, dir)[0]
 			whole, err := os.ReadFile(path)
 			if err != nil {
@@ -334,7 +339,7 @@ func FuzzTornTail(f *testing.F) {
 		if err := record(l, "0"); err != nil {
 			t.Fatal(err)
 		}
-		mustClose(t, l)
+		dir = crashed(t, dir)
 		path := segments(t, dir)[0]
 		whole, err := os.ReadFile(path)
 		if err != nil {

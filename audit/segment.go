@@ -82,6 +82,13 @@ func (s *segment) sync(end int64, observe func(func() error) error) error {
 	return nil
 }
 
+// onDisk is the length that is on disk.
+func (s *segment) onDisk() int64 {
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	return s.durable
+}
+
 // finish closes the file for good, with everything on disk.
 func (s *segment) finish(observe func(func() error) error) error {
 	return errors.Join(s.sync(s.written.Load(), observe), s.file.Close())

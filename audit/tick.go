@@ -2,7 +2,6 @@ package audit
 
 import (
 	"errors"
-	"os"
 	"time"
 )
 
@@ -23,7 +22,8 @@ func (l *Log) run() {
 	}
 }
 
-// tick writes the summaries whose second is over, puts the log on disk, brings a failed log back, and drops old files.
+// tick writes the summaries whose second is over, puts the log on disk, folds what is there into the tree and signs for
+// it, brings a failed log back, and drops old files.
 func (l *Log) tick() {
 	l.ticks.Lock()
 	defer l.ticks.Unlock()
@@ -34,6 +34,8 @@ func (l *Log) tick() {
 			l.failed(s, err)
 		}
 	}
+	l.fold(now, false)
+	l.notary.lookAtFaults()
 	l.sweep(now)
 }
 
@@ -48,7 +50,7 @@ func (l *Log) flush(now time.Time) {
 	due := l.failures.due(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(due) == 0 && l.fault.err == nil {
+	if len(due) == 0 && l.fault.err == nil && l.disowned == "" && l.announce == "" {
 		return
 	}
 	if err := l.writeSummaries(due); err != nil {
@@ -71,38 +73,34 @@ func (l *Log) writeSummaries(due []*summary) error {
 	return l.write()
 }
 
-// sweep drops old segments, once an hour of our clock, and when that was set back.
-func (l *Log) sweep(now time.Time) {
-	if since := now.Sub(l.swept); since >= 0 && since < time.Hour {
-		return
-	}
-	l.swept = now
-	dropped, err := dropOld(l.c.Directory, now.Add(-l.c.Retention))
-	if err != nil {
-		l.c.Log.Error("dropping old segments of the audit log", "error", err)
-	}
-	if dropped > 0 {
-		l.c.Log.Info("dropped segments of the audit log that are past their retention", "files", dropped)
-	}
-}
-
-// end closes the files, once nothing ticks any more.
+// end writes what is left to write and closes the files, once nothing ticks any more.
 func (l *Log) end() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = false // for this one last write
-	due := l.failures.due(time.Time{})
+	l.closed = false // for these last writes
+	defer func() { l.closed = true }()
 	var err error
-	if len(due) > 0 {
+	due := l.failures.due(time.Time{})
+	if len(due) > 0 || len(l.carried) > 0 {
 		err = l.writeSummaries(due)
 	}
-	l.closed = true
-	if s := l.segment; s != nil {
-		l.segment = nil
-		err = errors.Join(err, s.finish(l.metrics.timed))
-		if s.written.Load() == 0 {
-			err = errors.Join(err, os.Remove(s.path))
-		}
+	err = errors.Join(err, l.endSegment())
+	if len(l.carried) > 0 { // out of that segment, if its last fsync failed: one more may do
+		err = errors.Join(err, l.writeSummaries(nil), l.endSegment())
+	}
+	if len(l.carried) > 0 {
+		l.c.Log.Error("records of the audit log were lost with their file, which could not be put on disk; none was awaited", "bytes", len(l.carried))
 	}
 	return errors.Join(err, l.lock.Close())
+}
+
+func (l *Log) endSegment() error {
+	s := l.segment
+	if s == nil {
+		return nil
+	}
+	l.segment = nil
+	err := s.finish(l.metrics.timed)
+	l.retire(s)
+	return err
 }

@@ -52,8 +52,12 @@ func (b *bench) records(ctx context.Context) error {
 // recordAll records granted exchanges under load. One record in a hundred is of a token that its subject gets for the
 // first time, which is what sync: mint puts on disk before the answer.
 func (b *bench) recordAll(ctx context.Context, sync_ audit.Sync, length time.Duration) (measure, error) {
+	key, err := audit.NewKey(rand.Reader, "sts.example/audit")
+	if err != nil {
+		return measure{}, err
+	}
 	log, err := audit.Open(audit.Config{
-		Directory: filepath.Join(b.dir, "records-"+string(sync_)), Replica: "bench", Sync: sync_, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Directory: filepath.Join(b.dir, "records-"+string(sync_)), Replica: "bench", Key: key, Sync: sync_, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		return measure{}, err

@@ -164,6 +164,11 @@ func TestFaults(t *testing.T) {
 		{"collector in the clear", "policy: {", "telemetry: {otlp_endpoint: http://c:4317}\npolicy: {", `15:28: telemetry.otlp_endpoint: http:// is for a loopback host only, and "c" is none; use https://`},
 		{"log", "policy: {", "log: {level: trace, format: text}\npolicy: {", `15:14: log.level: unknown value "trace"; write debug, info, warn or error
 15:29: log.format: unknown value "text"; write json`},
+		{"witness of nothing", "policy: {", "audit: {witness: {}}\npolicy: {", `15:18: audit.witness: neither a url nor a command; name one, or leave the key out`},
+		{"witness in the clear", "policy: {", "audit: {witness: {url: \"http://w.example\"}}\npolicy: {", `15:24: audit.witness.url: http:// is for a loopback host only, and "w.example" is none; use https://`},
+		{"witness of an empty command", "policy: {", "audit: {witness: {command: []}}\npolicy: {", `15:18: audit.witness: neither a url nor a command; name one, or leave the key out`},
+		{"witness without a program", "policy: {", "audit: {witness: {command: [\"\", x]}}\npolicy: {", `15:29: audit.witness.command: an empty text; fill it in, or leave it out`},
+		{"signing key that is not there", "policy: {", "audit: {signing_key_file: x}\npolicy: {", `15:27: audit.signing_key_file: there is no such file; make it, or mend the path; relative paths start at this file's folder`},
 		{"sync", "policy: {", "audit: {sync: none, retention: 1m}\npolicy: {", `15:15: audit.sync: unknown value "none"; write mint, always or written
 15:32: audit.retention: shorter than 1h; make it longer, or leave it out for 8760h`},
 	} {
@@ -190,7 +195,6 @@ func TestNotAvailableYet(t *testing.T) {
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: sentinel, master_name: m}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Sentinel
 15:86: store.redis.master_name: not available yet: Redis Sentinel`},
-		{"policy: {", "audit: {signing_key_file: x}\npolicy: {", `15:27: audit.signing_key_file: not available yet: signed checkpoints of the log`},
 		{"policy: {", "delegation: {enabled: true}\npolicy: {", `15:23: delegation.enabled: not available yet: actor tokens`},
 		{"policy: {", "leases: {enabled: true}\npolicy: {", `15:19: leases.enabled: not available yet: leases for long jobs`},
 		{"policy: {", "databricks_door: {enabled: true}\npolicy: {", `15:28: databricks_door.enabled: not available yet: the Databricks-shaped door`},

@@ -62,7 +62,6 @@ func (c *checker) later(d *document) {
 	c.ownIssuer(d.Issuer, "issuer")
 	all := []wanted{
 		given(d.Databricks.Federation.PublishDirectory, "databricks.federation.publish_directory", "publishing discovery document and keys as files"),
-		given(d.Audit.SigningKeyFile, "audit.signing_key_file", "signed checkpoints of the log"),
 		on(d.Delegation.Enabled, "delegation.enabled", "actor tokens"),
 		on(d.Leases.Enabled, "leases.enabled", "leases for long jobs"),
 		on(d.DatabricksDoor.Enabled, "databricks_door.enabled", "the Databricks-shaped door"),

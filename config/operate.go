@@ -24,6 +24,15 @@ type Audit struct {
 	Sync         string        `yaml:"sync"`      // mint, always, written
 	Retention    time.Duration `yaml:"retention"`
 	RecordClaims []string      `yaml:"record_claims,omitempty"` // beside the claims that a rule names
+	// SigningKeyFile is the absolute path of the key that signs checkpoints; "" for one that is made once and kept in the ledger.
+	SigningKeyFile string   `yaml:"signing_key_file,omitempty"`
+	Witness        *Witness `yaml:"witness,omitempty"` // nil: the ledger alone
+}
+
+// Witness is who gets the log's checkpoints, beside the ledger.
+type Witness struct {
+	URL     string   `yaml:"url,omitempty"`     // checkpoints are posted to it; "" for none
+	Command []string `yaml:"command,omitempty"` // a program and its arguments, which is run for each; nil for none
 }
 
 // Limits are those of all clients together.
@@ -57,7 +66,15 @@ type auditFile struct {
 	Sync           strictyaml.Value[syncMode] `yaml:"sync"`
 	Retention      duration                   `yaml:"retention"`
 	RecordClaims   strictyaml.Value[[]text]   `yaml:"record_claims"`
-	SigningKeyFile anything                   `yaml:"signing_key_file"`
+	SigningKeyFile text                       `yaml:"signing_key_file"`
+	Witness        *witnessFile               `yaml:"witness"`
+}
+
+type witnessFile struct {
+	Pos     strictyaml.Pos
+	Keys    strictyaml.Keys
+	URL     strictyaml.Value[endpointURL] `yaml:"url"`
+	Command strictyaml.Value[[]text]      `yaml:"command"`
 }
 
 type limitsFile struct {
@@ -103,7 +120,25 @@ func (c *checker) audit(f *auditFile) Audit {
 	for _, claim := range f.RecordClaims.V {
 		a.RecordClaims = append(a.RecordClaims, c.filled(claim, "audit.record_claims"))
 	}
+	a.SigningKeyFile = c.file(f.SigningKeyFile, "audit.signing_key_file")
+	if f.Witness != nil {
+		a.Witness = c.witness(f.Witness)
+	}
 	return a
+}
+
+func (c *checker) witness(f *witnessFile) *Witness {
+	w := &Witness{URL: string(f.URL.V)}
+	for i, word := range f.Command.V {
+		if i == 0 {
+			c.filled(word, "audit.witness.command")
+		}
+		w.Command = append(w.Command, word.V)
+	}
+	if empty := f.Command.Set() && len(w.Command) == 0; !f.Keys.Has("url") && (empty || !f.Keys.Has("command")) {
+		c.fault(f.Pos, "audit.witness", "neither a url nor a command", "name one, or leave the key out")
+	}
+	return w
 }
 
 func (c *checker) telemetry(f *telemetryFile) Telemetry {

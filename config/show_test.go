@@ -141,6 +141,10 @@ audit:
   sync: always
   retention: 8760h
   record_claims: [department]
+  signing_key_file: /folder/key
+  witness:
+    url: https://witness.example/sts
+    command: [/bin/keep, "-a", "-a"]
 limits:
   global: 20000/s
 telemetry:
@@ -152,7 +156,7 @@ log:
 `
 
 const full = small + `store: {keyset_file: key}
-audit: {sync: always, record_claims: [department]}
+audit: {sync: always, record_claims: [department], signing_key_file: key, witness: {url: "https://witness.example/sts", command: [/bin/keep, -a, -a]}}
 limits: {global: 20000/s}
 telemetry: {otlp_endpoint: "https://collector.example:4317", sample_ratio: 0.5}
 log: {level: warn}

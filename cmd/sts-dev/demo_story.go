@@ -102,7 +102,7 @@ func (s *story) again() {
 	s.prose("How often was Databricks asked for a token, and how does the audit log call it?")
 	s.command(s.take("ID", "decision_id"),
 		count.curl()+` | grep -o '"`+databricks.TokenRoute+`":{[^}]*}'`, s.grep("ID")+` | grep -o '"cache":"[a-z]*"'`)
-	n, cache := s.mints(), s.find("ID", "exchange").get("cache")
+	n, cache := s.mints(), s.find("ID", "repeat").get("cache")
 	s.answer(fmt.Sprintf(`"%s":{"calls":%d,"ok":%[2]d}`, databricks.TokenRoute, n))
 	s.answer(`"cache":"` + cache + `"`)
 	s.check(n == 1, "Once, for both calls.")
@@ -138,19 +138,24 @@ func (s *story) lifetime() {
 	s.check(s.shell.get("SHORT") != s.shell.get("TOKEN"), "The one in memory lives longer than that, so he did not get it.")
 }
 
-// records shows what is on record of Ada's second call.
+// records shows what is on record of Ada's calls.
 func (s *story) records() {
 	s.title("5  Who became whom is on record")
-	s.prose("What the audit log says of Ada's second call, and of how its token was made. Each record was written before",
-		"anybody got the token.")
-	s.command(s.grep("ID"), `MINT=$(`+s.grep("ID")+` | sed -n 's/.*"mint":"\([^"]*\)".*/\1/p')`, `grep -h "\"id\":\"$MINT\"" "$LOG"/*.jsonl`)
-	r := s.find("ID", "exchange")
+	s.prose("What the audit log says of Ada's second call, of the first, which it repeats, and of how their token was",
+		"made. Each record was written before anybody got the token.")
+	byID := func(name string) string { return `grep -h "\"id\":\"$` + name + `\"" "$LOG"/*.jsonl` }
+	s.command(s.grep("ID"), `FIRST=$(`+byID("ID")+` | sed -n 's/.*"of":"\([^"]*\)".*/\1/p')`,
+		byID("FIRST"), `MINT=$(`+byID("FIRST")+` | sed -n 's/.*"mint":"\([^"]*\)".*/\1/p')`, byID("MINT"))
+	again := s.find("ID", "repeat")
+	s.shell.set("FIRST", again.get("of"))
+	r := s.find("FIRST", "exchange")
 	s.shell.set("MINT", r.get("mint"))
 	m := s.find("MINT", "mint")
+	s.record(again, field{"time", ""}, field{"of", "it went as this one did:"}, field{"cache", "the token was there already"})
 	s.record(r,
 		field{"time", ""}, field{"client", "the gateway"}, field{"subject.sub", "became"}, field{"principal", "this service principal,"},
 		field{"workspace", "in this workspace,"}, field{"rule", "by this rule"}, field{"policy", "of the policy with this digest,"},
-		field{"scopes", "with this reach,"}, field{"expires_at", "until then"}, field{"cache", "the token was there already;"},
+		field{"scopes", "with this reach,"}, field{"expires_at", "until then"},
 		field{"mint", "this record tells how it was made"}, field{"token_sha256", "the token's hash"})
 	s.record(m,
 		field{"time", ""}, field{"cause", "nothing was in the cache"}, field{"method", "Databricks trusts our key: no secret"},

@@ -73,6 +73,11 @@ func checkContents(cfg *config.Config) error {
 			errs = append(errs, err)
 		}
 	}
+	if cfg.Audit.SigningKeyFile != "" {
+		if _, err := readSigningKey(cfg.Audit.SigningKeyFile); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if cfg.Store.Redis != nil {
 		if _, err := redisTLS(cfg.Store.Redis.TLS); err != nil {
 			errs = append(errs, err)

@@ -8,6 +8,7 @@
 //	policy.go     sts policy test|lint
 //	client.go     sts client new
 //	keys.go       sts keys new store
+//	audit.go      sts audit verify|receipt|key, and who signs and witnesses the log's checkpoints
 //	database.go   sts database migrate, and which ledger it is
 //	clock.go      the one clock (clock_testclock.go in programs under test)
 package main
@@ -70,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), configCommand(), policyCommand(), clientCommand(), keysCommand(), databaseCommand(), versionCommand())
+	root.AddCommand(serveCommand(), configCommand(), policyCommand(), clientCommand(), keysCommand(), auditCommand(), databaseCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -119,13 +119,19 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	s.onClose(ledger.Close)
 
+	key, err := signingKey(ctx, cfg, ledger, aead)
+	if err != nil {
+		return err
+	}
 	record, err := audit.Open(audit.Config{
-		Directory: cfg.Audit.Directory, Replica: replica(), Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention,
-		RecordClaims: cfg.Audit.RecordClaims, Now: now, Log: s.log, Metrics: s.metrics,
+		Directory: cfg.Audit.Directory, Replica: replica(), Key: key, Witnesses: witnessesOf(cfg, ledger, key.Public()),
+		Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention, RecordClaims: cfg.Audit.RecordClaims,
+		Now: now, Log: s.log, Metrics: s.metrics,
 	})
 	if err != nil {
 		return err
 	}
+	s.log.Info("the audit log is open", "origin", record.Checkpoint().Origin, "records", record.Checkpoint().Size, "key", key.Public().String())
 	s.onClose(within(logTime, record.Close))
 
 	s.issuer, err = issuer.New(ctx, issuer.Config{
@@ -197,6 +203,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	parts := []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
+		{Name: "audit_checkpoints", Check: record.CheckpointHealth},
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},

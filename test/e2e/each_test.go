@@ -168,10 +168,32 @@ func readBook(t *testing.T, dir string) map[string]map[string]any {
 				continue // it is being written
 			}
 			id, _ := r["id"].(string)
+			if of, _ := r["of"].(string); r["type"] == "repeat" {
+				r = unrepeated(r, book[of])
+			}
 			book[id] = r
 		}
 	}
 	return book
+}
+
+// unrepeated is a repeat as the exchange that it was: as full, the record that it repeats, but for what it says itself.
+func unrepeated(r, full map[string]any) map[string]any {
+	r, whole := without(r, "type", "of"), without(full, "cache", "claimed")
+	claimed, _ := full["claimed"].(map[string]any)
+	if claimed = without(claimed, "request_id"); r["request_id"] != nil {
+		claimed = maps.Clone(claimed)
+		if claimed == nil {
+			claimed = map[string]any{}
+		}
+		claimed["request_id"] = r["request_id"]
+		delete(r, "request_id")
+	}
+	if len(claimed) > 0 {
+		whole["claimed"] = claimed
+	}
+	maps.Copy(whole, r)
+	return whole
 }
 
 // record is the record of an answer, without what must differ.

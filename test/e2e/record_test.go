@@ -52,6 +52,18 @@ type record struct {
 	Count         int            `json:"count"`
 	Groups        []string       `json:"groups"`
 	Claims        map[string]any `json:"claims"`
+	Of            string         `json:"of"`
+	RequestID     string         `json:"request_id"`
+}
+
+// of is a repeat with all that the record says which it repeats.
+func (r record) of(full record) record {
+	full.Type, full.ID, full.Time, full.Cache, full.DurationUS = "exchange", r.ID, r.Time, r.Cache, r.DurationUS
+	full.Claimed.RequestID = r.RequestID
+	if !r.ExpiresAt.IsZero() {
+		full.ExpiresAt = r.ExpiresAt
+	}
+	return full
 }
 
 type reference struct {
@@ -78,7 +90,7 @@ func (r *reference) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Records reads the audit log from its beginning.
+// Records reads the audit log from its beginning, repeats as the exchanges that they were.
 func (w *world) Records() []record {
 	w.t.Helper()
 	records, err := readRecords(w.auditDir)
@@ -99,12 +111,19 @@ func readRecords(dir string) ([]record, error) {
 			return err
 		}
 		defer func() { _ = f.Close() }()
+		full := map[string]record{} // of this segment, as a repeat's is
 		lines := bufio.NewScanner(f)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			var r record
 			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 				return err
+			}
+			if r.Type == "exchange" {
+				full[r.ID] = r
+			}
+			if r.Type == "repeat" {
+				r = r.of(full[r.Of])
 			}
 			records = append(records, r)
 		}
