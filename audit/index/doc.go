@@ -7,4 +7,5 @@
 //	index.go       what the index is, and what it hands out
 //	query.go       what can be asked for
 //	terms.go       the words under which a record is found
+//	id.go          the ids of records, whose order is that of time
 package index

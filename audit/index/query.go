@@ -41,8 +41,10 @@ type Term struct {
 
 // Query says which records are wanted: those for which all that is set holds.
 type Query struct {
-	// From and To bound their times: [From, To). Zero is no bound.
+	// From and To bound their times: [From, To), in the whole milliseconds that an id tells. Zero is no bound.
 	From, To time.Time
+	// ID is that of one event; of an exchange the decision id.
+	ID string
 	// Terms must all hold. Two of one field must both hold, too.
 	Terms []Term
 	// PageSize is the most events on a page: 1 to MaxPage.
@@ -53,3 +55,15 @@ type Query struct {
 
 // MaxPage is the most events on a page.
 const MaxPage = 1000
+
+// span is the ids that the times allow: [low, high).
+func (q *Query) span() (low, high id) {
+	high = greatestID
+	if !q.From.IsZero() {
+		low = idAt(q.From)
+	}
+	if !q.To.IsZero() {
+		high = idAt(q.To)
+	}
+	return low, high
+}
