@@ -45,6 +45,8 @@ type Config struct {
 	// SegmentBytes and SegmentAge say when a new file is begun; 256 MiB and 24 h if they are left out.
 	SegmentBytes int64
 	SegmentAge   time.Duration
+	// Continue goes on in the last segment, which Close leaves open: for a program that writes a record and ends.
+	Continue bool
 
 	Now     func() time.Time // time.Now if it is left out
 	Random  io.Reader        // crypto/rand if it is left out; read by one goroutine at a time

@@ -18,7 +18,7 @@ func lockReplica(directory, replica string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another process writes the log of replica %s here; give each its own name or directory: %w", replica, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("%w: that of replica %s; give each its own name or directory: %w", ErrLocked, replica, err), f.Close())
 	}
 	return f, nil
 }

@@ -17,6 +17,9 @@ import (
 // remembered is how many hand-outs and subjects are remembered for certain.
 const remembered = 1 << 16
 
+// ErrLocked says that another process has the log open.
+var ErrLocked = errors.New("another process writes this log")
+
 // Log is the record on disk. Create one with [Open].
 type Log struct {
 	c       Config
@@ -120,6 +123,9 @@ func (l *Log) open() (err error) {
 		if err := l.renounce(why, now); err != nil {
 			return err
 		}
+	}
+	if l.segment != nil {
+		return nil
 	}
 	return l.begin()
 }

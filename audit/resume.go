@@ -2,6 +2,7 @@ package audit
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -104,11 +105,31 @@ func (l *Log) resumeIn(last segmentName, header *SegmentRecord, newest Checkpoin
 	if err := l.notary.start(last.path, last.number); err != nil {
 		return "", err
 	}
-	if s != nil {
+	switch {
+	case s != nil:
 		return "", extend(l.notary.own, leaves)
+	case l.c.Continue:
+		return "", l.proceed(last, leaves, now)
+	default:
+		l.notary.seal(leaves, now)
+		return "", nil
 	}
-	l.notary.seal(leaves, now)
-	return "", nil
+}
+
+// proceed goes on in the last segment, whose records, with these leaves, are on disk.
+func (l *Log) proceed(last segmentName, leaves []Hash, now time.Time) error {
+	f, err := os.OpenFile(last.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.segment = &segment{path: last.path, file: f, started: last.started, durable: info.Size()}
+	l.segment.written.Store(info.Size())
+	l.notary.cover(leaves, now)
+	return nil
 }
 
 // open takes a log up where a checkpoint of its own and the records before a segment say.

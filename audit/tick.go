@@ -101,6 +101,10 @@ func (l *Log) endSegment() error {
 	}
 	l.segment = nil
 	err := s.finish(l.metrics.timed)
+	if l.c.Continue && err == nil && s.onDisk() > 0 {
+		l.notary.cover(l.takeLeaves(s.onDisk()), l.c.Now())
+		return l.notary.behind()
+	}
 	l.retire(s)
 	return err
 }

@@ -36,6 +36,7 @@
 //	migrate.go    its schema, forward and one step back, from migrations/
 //	postgres.go   the ledger that replicas share, by the same compare and swap, bounded in time and connections
 //	postgres_pool.go, postgres_migrate.go  how it is reached, and its schema
+//	              a command's ledger is opened AsItIs: a program of another version changes no schema in passing
 //	keyset.go     the tink keyset file: made once, never overwritten
 //	keyset_rotate.go  a new key for it, in steps that no replica notices
 //

@@ -58,6 +58,28 @@ func nextStep(steps []migration, version, target int) (name, script string, next
 	}
 }
 
+// sameSchema is nil where a schema of that version is this program's.
+func sameSchema(steps []migration, version int) error {
+	name, _, _, err := nextStep(steps, version, len(steps))
+	if err == nil && name != "" {
+		err = fmt.Errorf("the ledger has schema version %d and this program needs %d; `sts database migrate` brings it there, and so does a start of the service", version, len(steps))
+	}
+	return err
+}
+
+// checkSQLite is nil where the schema is this program's.
+func checkSQLite(ctx context.Context, db *sql.DB) error {
+	steps, err := migrations("sqlite")
+	if err != nil {
+		return err
+	}
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("reading the ledger's schema version: %w", err)
+	}
+	return sameSchema(steps, version)
+}
+
 // migrateSQLite brings the schema to version target; -1 means the newest. Each step is one transaction, so that of
 // several processes that start together one does it and the others find it done.
 func migrateSQLite(ctx context.Context, db *sql.DB, target int) error {

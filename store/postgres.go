@@ -24,6 +24,8 @@ type PostgresConfig struct {
 	URL string
 	// Timeout is how long an access may take, dialling included: what asks every second must not pile up. [2 s]
 	Timeout time.Duration
+	// AsItIs opens only a ledger whose schema is this program's, and migrates nothing.
+	AsItIs bool
 	// Now is the clock that says which entries are over. [time.Now]
 	Now func() time.Time
 }
@@ -81,7 +83,12 @@ func OpenPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	p := &Postgres{pool: pool, timeout: c.Timeout, now: c.Now}
-	if err := migratePostgres(ctx, pool, -1); err != nil {
+	if c.AsItIs {
+		err = checkPostgres(ctx, pool)
+	} else {
+		err = migratePostgres(ctx, pool, -1)
+	}
+	if err != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("database: opening %s: %w", whereOf(settings), err)
 	}

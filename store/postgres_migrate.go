@@ -35,6 +35,19 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool, target int) error 
 	}
 }
 
+// checkPostgres is nil where the schema is this program's.
+func checkPostgres(ctx context.Context, pool *pgxpool.Pool) error {
+	steps, err := migrations("postgres")
+	if err != nil {
+		return err
+	}
+	version, err := schemaVersion(ctx, pool)
+	if err != nil {
+		return err
+	}
+	return sameSchema(steps, version)
+}
+
 // queryer is a pool or a transaction.
 type queryer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row

@@ -24,6 +24,8 @@ var _ exchange.Ledger = (*SQLite)(nil)
 type SQLiteConfig struct {
 	// Path is the database file. It is made, readable by its owner alone, if it is missing, with its directory.
 	Path string
+	// AsItIs opens only a ledger that is there, and whose schema is this program's: nothing is made or migrated.
+	AsItIs bool
 	// Now is the clock that says which entries are over. [time.Now]
 	Now func() time.Time
 }
@@ -53,8 +55,10 @@ func OpenSQLite(ctx context.Context, c SQLiteConfig) (*SQLite, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if err := makeFile(c.Path); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+	if !c.AsItIs {
+		if err := makeFile(c.Path); err != nil {
+			return nil, fmt.Errorf("database: %w", err)
+		}
 	}
 	abs, err := filepath.Abs(c.Path)
 	if err != nil {
@@ -69,7 +73,11 @@ func OpenSQLite(ctx context.Context, c SQLiteConfig) (*SQLite, error) {
 		return nil, fmt.Errorf("database: opening %s: %w", c.Path, err)
 	}
 	db.SetMaxOpenConns(1) // one writer, and nothing here is read so often that it could not wait its turn
-	if err := whileBusy(ctx, func() error { return migrateSQLite(ctx, db, -1) }); err != nil {
+	prepare := func() error { return migrateSQLite(ctx, db, -1) }
+	if c.AsItIs {
+		prepare = func() error { return checkSQLite(ctx, db) }
+	}
+	if err := whileBusy(ctx, prepare); err != nil {
 		_ = db.Close()
 		if hasCode(err, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) {
 			return nil, fmt.Errorf("database: %s is damaged, or no SQLite database; restore it from your backup, "+

@@ -127,7 +127,7 @@ func (s *auditSource) open(ctx context.Context, registered bool) (f auditFound, 
 	if len(f.keys) > 0 && !registered {
 		return f, nil
 	}
-	ledger, err := openLedger(ctx, cfg.Database)
+	ledger, err := openLedgerAsItIs(ctx, cfg.Database)
 	if err != nil {
 		return f, err
 	}

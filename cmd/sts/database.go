@@ -28,6 +28,15 @@ func openLedger(ctx context.Context, d config.Database) (ledger, error) {
 	return store.OpenSQLite(ctx, store.SQLiteConfig{Path: d.SQLite, Now: now})
 }
 
+// openLedgerAsItIs opens the ledger for a command, which may be of another version than the service: it makes none, and
+// leaves the schema alone.
+func openLedgerAsItIs(ctx context.Context, d config.Database) (ledger, error) {
+	if d.Postgres != "" {
+		return store.OpenPostgres(ctx, store.PostgresConfig{URL: d.Postgres, AsItIs: true, Now: now})
+	}
+	return store.OpenSQLite(ctx, store.SQLiteConfig{Path: d.SQLite, AsItIs: true, Now: now})
+}
+
 func databaseCommand() *cobra.Command {
 	return group("database", "The ledger's database", databaseMigrateCommand())
 }
