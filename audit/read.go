@@ -69,8 +69,8 @@ type ExchangeRecord struct {
 	Workspace     string      `json:"workspace"`
 	Scopes        []string    `json:"scopes"`
 	Details       []Detail    `json:"authorization_details"`
-	ExpiresAt     time.Time   `json:"expires_at"`
-	TrueExpiresAt time.Time   `json:"true_expires_at"`
+	ExpiresAt     time.Time   `json:"expires_at,omitzero"`
+	TrueExpiresAt time.Time   `json:"true_expires_at,omitzero"`
 	Bound         string      `json:"bound"`
 	Mint          string      `json:"mint"`
 	Cache         string      `json:"cache"`

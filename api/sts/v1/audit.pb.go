@@ -598,7 +598,7 @@ func (x *TailEventsRequest) GetDecisionId() string {
 	return ""
 }
 
-// TailEventsResponse is one event, or none: a sign of life.
+// TailEventsResponse is one event, or none: a sign of life. The first one comes at once.
 type TailEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event; unset where this is a sign of life.
@@ -716,7 +716,7 @@ type LookupTokenResponse struct {
 	// Whether there is any event of it.
 	Known bool `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
 	// What it is: "handed_out" for one that we obtained from Databricks, "presented" for one of an identity provider that was
-	// presented to us.
+	// presented to us. Unset where neither is known: somebody only asked about it.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Whether it may still be good: of one that was handed out, whether Databricks takes it; of one that was presented, whether
 	// its own end has not come. Unset where its end isn't known.
@@ -725,7 +725,8 @@ type LookupTokenResponse struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// The event that obtained it from Databricks, of one that was handed out.
 	Mint *Event `protobuf:"bytes,6,opt,name=mint,proto3" json:"mint,omitempty"`
-	// The exchanges that handed it out or were asked with it, the newest first; 100 at most.
+	// What was done with it, the newest first; 100 at most: the exchanges that handed it out or were asked with it, the uses
+	// of the API in its name, and the requests to introspect or revoke it.
 	Events []*Event `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
 	// Whether there are more of them, which SearchEvents finds by the hash.
 	More          bool `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
@@ -869,7 +870,9 @@ func (x *GetReceiptRequest) GetId() string {
 type GetReceiptResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The receipt as text (C2SP tlog-proof), the record included.
-	Receipt       string `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt string `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// The event's id.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -907,6 +910,13 @@ func (*GetReceiptResponse) Descriptor() ([]byte, []int) {
 func (x *GetReceiptResponse) GetReceipt() string {
 	if x != nil {
 		return x.Receipt
+	}
+	return ""
+}
+
+func (x *GetReceiptResponse) GetId() string {
+	if x != nil {
+		return x.Id
 	}
 	return ""
 }
@@ -1383,7 +1393,9 @@ type Event struct {
 	// Of failures: when the last of them was.
 	Until *timestamppb.Timestamp `protobuf:"bytes,55,opt,name=until,proto3" json:"until,omitempty"`
 	// Of failures: sources for which there was no room were summed up here.
-	Overflow      bool `protobuf:"varint,56,opt,name=overflow,proto3" json:"overflow,omitempty"`
+	Overflow bool `protobuf:"varint,56,opt,name=overflow,proto3" json:"overflow,omitempty"`
+	// Of a subject: nothing is known of its groups, which is not the same as none.
+	GroupsUnknown bool `protobuf:"varint,57,opt,name=groups_unknown,json=groupsUnknown,proto3" json:"groups_unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1810,6 +1822,13 @@ func (x *Event) GetOverflow() bool {
 	return false
 }
 
+func (x *Event) GetGroupsUnknown() bool {
+	if x != nil {
+		return x.GroupsUnknown
+	}
+	return false
+}
+
 // Claimed is a client's word on its own caller.
 type Claimed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2224,9 +2243,10 @@ const file_sts_v1_audit_proto_rawDesc = "" +
 	"\x04more\x18\b \x01(\bR\x04moreB\b\n" +
 	"\x06_alive\"#\n" +
 	"\x11GetReceiptRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\".\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\">\n" +
 	"\x12GetReceiptResponse\x12\x18\n" +
-	"\areceipt\x18\x01 \x01(\tR\areceipt\"\x18\n" +
+	"\areceipt\x18\x01 \x01(\tR\areceipt\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"\x18\n" +
 	"\x16ListCheckpointsRequest\"O\n" +
 	"\x17ListCheckpointsResponse\x124\n" +
 	"\vcheckpoints\x18\x01 \x03(\v2\x12.sts.v1.CheckpointR\vcheckpoints\"D\n" +
@@ -2250,7 +2270,7 @@ const file_sts_v1_audit_proto_rawDesc = "" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x18\n" +
 	"\aoutcome\x18\x04 \x01(\tR\aoutcome\x12\x14\n" +
-	"\x05count\x18\x05 \x01(\x05R\x05count\"\x83\x0f\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\"\xaa\x0f\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12.\n" +
@@ -2311,7 +2331,8 @@ const file_sts_v1_audit_proto_rawDesc = "" +
 	"\areasons\x185 \x03(\v2\x1a.sts.v1.Event.ReasonsEntryR\areasons\x12\x1c\n" +
 	"\tentrances\x186 \x03(\tR\tentrances\x120\n" +
 	"\x05until\x187 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1a\n" +
-	"\boverflow\x188 \x01(\bR\boverflow\x1a:\n" +
+	"\boverflow\x188 \x01(\bR\boverflow\x12%\n" +
+	"\x0egroups_unknown\x189 \x01(\bR\rgroupsUnknown\x1a:\n" +
 	"\fReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"V\n" +

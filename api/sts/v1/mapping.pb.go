@@ -1402,7 +1402,7 @@ func (x *AuthorizationDetail) GetActions() []string {
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A token of the subject, which is verified as an exchange would verify it, as of now. It is neither shown nor kept, and a
-	// token for single use is not used up. Either this or subject is required.
+	// token for single use is not used up. One of this, subject and decision_id is required.
 	SubjectToken string `protobuf:"bytes,1,opt,name=subject_token,json=subjectToken,proto3" json:"subject_token,omitempty"`
 	// What subject_token is, as in ExchangeRequest; required with it.
 	SubjectTokenType string `protobuf:"bytes,2,opt,name=subject_token_type,json=subjectTokenType,proto3" json:"subject_token_type,omitempty"`
@@ -1410,7 +1410,7 @@ type ExplainRequest struct {
 	Subject *ExplainIdentity `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Who acts for the subject; unset: nobody.
 	Actor *ExplainIdentity `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
-	// The id of the client that asks. Required, and it must be a client that is registered.
+	// The id of the client that asks. Required but with decision_id, and it must be a client that is registered.
 	Client string `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
 	// The target, as in ExchangeRequest.
 	Audience string `protobuf:"bytes,6,opt,name=audience,proto3" json:"audience,omitempty"`
@@ -1422,8 +1422,11 @@ type ExplainRequest struct {
 	RequestedLifetimeSeconds *int32 `protobuf:"varint,9,opt,name=requested_lifetime_seconds,json=requestedLifetimeSeconds,proto3,oneof" json:"requested_lifetime_seconds,omitempty"`
 	// Authorization details, as in ExchangeRequest.
 	AuthorizationDetails []*AuthorizationDetail `protobuf:"bytes,10,rep,name=authorization_details,json=authorizationDetails,proto3" json:"authorization_details,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The id of an exchange that was recorded, in the place of all else. It is decided again, from its records, as of its
+	// time, under the policy that decided it.
+	DecisionId    string `protobuf:"bytes,11,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainRequest) Reset() {
@@ -1524,6 +1527,13 @@ func (x *ExplainRequest) GetAuthorizationDetails() []*AuthorizationDetail {
 		return x.AuthorizationDetails
 	}
 	return nil
+}
+
+func (x *ExplainRequest) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
 }
 
 // ExplainIdentity is a subject or an actor, as a verified token would tell of it.
@@ -1641,7 +1651,11 @@ type ExplainResponse struct {
 	// How many rules are left out above.
 	RulesLeftOut int32 `protobuf:"varint,9,opt,name=rules_left_out,json=rulesLeftOut,proto3" json:"rules_left_out,omitempty"`
 	// The allow rule that went furthest before it failed; unset where a rule granted, or denied for certain.
-	Nearest       *RuleTrace `protobuf:"bytes,10,opt,name=nearest,proto3" json:"nearest,omitempty"`
+	Nearest *RuleTrace `protobuf:"bytes,10,opt,name=nearest,proto3" json:"nearest,omitempty"`
+	// Of a decision id: what was recorded. All else here says what is decided now, by what could be rebuilt.
+	Recorded *RecordedDecision `protobuf:"bytes,11,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// Of a decision id: why that may differ, a sentence each; none where everything could be rebuilt.
+	Caveats       []string `protobuf:"bytes,12,rep,name=caveats,proto3" json:"caveats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1746,6 +1760,129 @@ func (x *ExplainResponse) GetNearest() *RuleTrace {
 	return nil
 }
 
+func (x *ExplainResponse) GetRecorded() *RecordedDecision {
+	if x != nil {
+		return x.Recorded
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetCaveats() []string {
+	if x != nil {
+		return x.Caveats
+	}
+	return nil
+}
+
+// RecordedDecision is how an exchange ended.
+type RecordedDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its decision id.
+	DecisionId string `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// The digest of the policy that decided; unset where it never came to a decision.
+	Policy string `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	// "granted", "denied" or "failed".
+	Outcome string `protobuf:"bytes,4,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Why it was not granted.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The rule that decided.
+	Rule string `protobuf:"bytes,6,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The principal that was granted.
+	Principal string `protobuf:"bytes,7,opt,name=principal,proto3" json:"principal,omitempty"`
+	// The id of the client.
+	Client        string `protobuf:"bytes,8,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordedDecision) Reset() {
+	*x = RecordedDecision{}
+	mi := &file_sts_v1_mapping_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordedDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordedDecision) ProtoMessage() {}
+
+func (x *RecordedDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_mapping_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordedDecision.ProtoReflect.Descriptor instead.
+func (*RecordedDecision) Descriptor() ([]byte, []int) {
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RecordedDecision) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+func (x *RecordedDecision) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RecordedDecision) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *RecordedDecision) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *RecordedDecision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RecordedDecision) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *RecordedDecision) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *RecordedDecision) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
 // ExplainedGrant is what would be granted.
 type ExplainedGrant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1768,7 +1905,7 @@ type ExplainedGrant struct {
 
 func (x *ExplainedGrant) Reset() {
 	*x = ExplainedGrant{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[20]
+	mi := &file_sts_v1_mapping_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1917,7 @@ func (x *ExplainedGrant) String() string {
 func (*ExplainedGrant) ProtoMessage() {}
 
 func (x *ExplainedGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[20]
+	mi := &file_sts_v1_mapping_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1930,7 @@ func (x *ExplainedGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedGrant.ProtoReflect.Descriptor instead.
 func (*ExplainedGrant) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{20}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExplainedGrant) GetPrincipal() string {
@@ -1859,7 +1996,7 @@ type ExplainedIdentity struct {
 
 func (x *ExplainedIdentity) Reset() {
 	*x = ExplainedIdentity{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[21]
+	mi := &file_sts_v1_mapping_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +2008,7 @@ func (x *ExplainedIdentity) String() string {
 func (*ExplainedIdentity) ProtoMessage() {}
 
 func (x *ExplainedIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[21]
+	mi := &file_sts_v1_mapping_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +2021,7 @@ func (x *ExplainedIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedIdentity.ProtoReflect.Descriptor instead.
 func (*ExplainedIdentity) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{21}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExplainedIdentity) GetIssuer() string {
@@ -1955,7 +2092,7 @@ type RuleTrace struct {
 
 func (x *RuleTrace) Reset() {
 	*x = RuleTrace{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[22]
+	mi := &file_sts_v1_mapping_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2104,7 @@ func (x *RuleTrace) String() string {
 func (*RuleTrace) ProtoMessage() {}
 
 func (x *RuleTrace) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[22]
+	mi := &file_sts_v1_mapping_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2117,7 @@ func (x *RuleTrace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleTrace.ProtoReflect.Descriptor instead.
 func (*RuleTrace) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{22}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RuleTrace) GetRule() string {
@@ -2048,7 +2185,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[23]
+	mi := &file_sts_v1_mapping_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2197,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[23]
+	mi := &file_sts_v1_mapping_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2210,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{23}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{24}
 }
 
 // ListPolicyVersionsResponse is the versions that are remembered.
@@ -2089,7 +2226,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[24]
+	mi := &file_sts_v1_mapping_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2238,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[24]
+	mi := &file_sts_v1_mapping_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2251,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{24}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListPolicyVersionsResponse) GetPolicy() string {
@@ -2148,7 +2285,7 @@ type PolicyVersion struct {
 
 func (x *PolicyVersion) Reset() {
 	*x = PolicyVersion{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[25]
+	mi := &file_sts_v1_mapping_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2297,7 @@ func (x *PolicyVersion) String() string {
 func (*PolicyVersion) ProtoMessage() {}
 
 func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[25]
+	mi := &file_sts_v1_mapping_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2310,7 @@ func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersion.ProtoReflect.Descriptor instead.
 func (*PolicyVersion) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{25}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PolicyVersion) GetPolicy() string {
@@ -2215,7 +2352,7 @@ type GetPolicyVersionRequest struct {
 
 func (x *GetPolicyVersionRequest) Reset() {
 	*x = GetPolicyVersionRequest{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[26]
+	mi := &file_sts_v1_mapping_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2364,7 @@ func (x *GetPolicyVersionRequest) String() string {
 func (*GetPolicyVersionRequest) ProtoMessage() {}
 
 func (x *GetPolicyVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[26]
+	mi := &file_sts_v1_mapping_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2377,7 @@ func (x *GetPolicyVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyVersionRequest) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{26}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetPolicyVersionRequest) GetPolicy() string {
@@ -2263,7 +2400,7 @@ type GetPolicyVersionResponse struct {
 
 func (x *GetPolicyVersionResponse) Reset() {
 	*x = GetPolicyVersionResponse{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[27]
+	mi := &file_sts_v1_mapping_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2412,7 @@ func (x *GetPolicyVersionResponse) String() string {
 func (*GetPolicyVersionResponse) ProtoMessage() {}
 
 func (x *GetPolicyVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[27]
+	mi := &file_sts_v1_mapping_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2425,7 @@ func (x *GetPolicyVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyVersionResponse) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{27}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetPolicyVersionResponse) GetVersion() *PolicyVersion {
@@ -2318,7 +2455,7 @@ type PolicyFile struct {
 
 func (x *PolicyFile) Reset() {
 	*x = PolicyFile{}
-	mi := &file_sts_v1_mapping_proto_msgTypes[28]
+	mi := &file_sts_v1_mapping_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2467,7 @@ func (x *PolicyFile) String() string {
 func (*PolicyFile) ProtoMessage() {}
 
 func (x *PolicyFile) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_mapping_proto_msgTypes[28]
+	mi := &file_sts_v1_mapping_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2480,7 @@ func (x *PolicyFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyFile.ProtoReflect.Descriptor instead.
 func (*PolicyFile) Descriptor() ([]byte, []int) {
-	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{28}
+	return file_sts_v1_mapping_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PolicyFile) GetName() string {
@@ -2480,7 +2617,7 @@ const file_sts_v1_mapping_proto_rawDesc = "" +
 	"objectType\x12\x1f\n" +
 	"\vobject_path\x18\x03 \x01(\tR\n" +
 	"objectPath\x12\x18\n" +
-	"\aactions\x18\x04 \x03(\tR\aactions\"\xe4\x03\n" +
+	"\aactions\x18\x04 \x03(\tR\aactions\"\x85\x04\n" +
 	"\x0eExplainRequest\x12(\n" +
 	"\rsubject_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\fsubjectToken\x12,\n" +
 	"\x12subject_token_type\x18\x02 \x01(\tR\x10subjectTokenType\x121\n" +
@@ -2492,7 +2629,9 @@ const file_sts_v1_mapping_proto_rawDesc = "" +
 	"\x05scope\x18\b \x01(\tR\x05scope\x12A\n" +
 	"\x1arequested_lifetime_seconds\x18\t \x01(\x05H\x00R\x18requestedLifetimeSeconds\x88\x01\x01\x12P\n" +
 	"\x15authorization_details\x18\n" +
-	" \x03(\v2\x1b.sts.v1.AuthorizationDetailR\x14authorizationDetailsB\x1d\n" +
+	" \x03(\v2\x1b.sts.v1.AuthorizationDetailR\x14authorizationDetails\x12\x1f\n" +
+	"\vdecision_id\x18\v \x01(\tR\n" +
+	"decisionIdB\x1d\n" +
 	"\x1b_requested_lifetime_seconds\"\xc9\x01\n" +
 	"\x0fExplainIdentity\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
@@ -2500,7 +2639,7 @@ const file_sts_v1_mapping_proto_rawDesc = "" +
 	"\x06groups\x18\x03 \x03(\tR\x06groups\x12%\n" +
 	"\x0egroups_unknown\x18\x04 \x01(\bR\rgroupsUnknown\x12/\n" +
 	"\x06claims\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x06claims\x12\x14\n" +
-	"\x05party\x18\x06 \x01(\tR\x05party\"\xf0\x02\n" +
+	"\x05party\x18\x06 \x01(\tR\x05party\"\xc0\x03\n" +
 	"\x0fExplainResponse\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x16\n" +
@@ -2512,7 +2651,19 @@ const file_sts_v1_mapping_proto_rawDesc = "" +
 	"\x05rules\x18\b \x03(\v2\x11.sts.v1.RuleTraceR\x05rules\x12$\n" +
 	"\x0erules_left_out\x18\t \x01(\x05R\frulesLeftOut\x12+\n" +
 	"\anearest\x18\n" +
-	" \x01(\v2\x11.sts.v1.RuleTraceR\anearest\"\x88\x02\n" +
+	" \x01(\v2\x11.sts.v1.RuleTraceR\anearest\x124\n" +
+	"\brecorded\x18\v \x01(\v2\x18.sts.v1.RecordedDecisionR\brecorded\x12\x18\n" +
+	"\acaveats\x18\f \x03(\tR\acaveats\"\xf7\x01\n" +
+	"\x10RecordedDecision\x12\x1f\n" +
+	"\vdecision_id\x18\x01 \x01(\tR\n" +
+	"decisionId\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06policy\x18\x03 \x01(\tR\x06policy\x12\x18\n" +
+	"\aoutcome\x18\x04 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04rule\x18\x06 \x01(\tR\x04rule\x12\x1c\n" +
+	"\tprincipal\x18\a \x01(\tR\tprincipal\x12\x16\n" +
+	"\x06client\x18\b \x01(\tR\x06client\"\x88\x02\n" +
 	"\x0eExplainedGrant\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x1c\n" +
 	"\tworkspace\x18\x02 \x01(\tR\tworkspace\x12%\n" +
@@ -2577,7 +2728,7 @@ func file_sts_v1_mapping_proto_rawDescGZIP() []byte {
 	return file_sts_v1_mapping_proto_rawDescData
 }
 
-var file_sts_v1_mapping_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_sts_v1_mapping_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_sts_v1_mapping_proto_goTypes = []any{
 	(*ListRulesRequest)(nil),           // 0: sts.v1.ListRulesRequest
 	(*ListRulesResponse)(nil),          // 1: sts.v1.ListRulesResponse
@@ -2599,30 +2750,31 @@ var file_sts_v1_mapping_proto_goTypes = []any{
 	(*ExplainRequest)(nil),             // 17: sts.v1.ExplainRequest
 	(*ExplainIdentity)(nil),            // 18: sts.v1.ExplainIdentity
 	(*ExplainResponse)(nil),            // 19: sts.v1.ExplainResponse
-	(*ExplainedGrant)(nil),             // 20: sts.v1.ExplainedGrant
-	(*ExplainedIdentity)(nil),          // 21: sts.v1.ExplainedIdentity
-	(*RuleTrace)(nil),                  // 22: sts.v1.RuleTrace
-	(*ListPolicyVersionsRequest)(nil),  // 23: sts.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 24: sts.v1.ListPolicyVersionsResponse
-	(*PolicyVersion)(nil),              // 25: sts.v1.PolicyVersion
-	(*GetPolicyVersionRequest)(nil),    // 26: sts.v1.GetPolicyVersionRequest
-	(*GetPolicyVersionResponse)(nil),   // 27: sts.v1.GetPolicyVersionResponse
-	(*PolicyFile)(nil),                 // 28: sts.v1.PolicyFile
-	nil,                                // 29: sts.v1.GroupAlias.NamesEntry
-	(*timestamppb.Timestamp)(nil),      // 30: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),            // 31: google.protobuf.Struct
+	(*RecordedDecision)(nil),           // 20: sts.v1.RecordedDecision
+	(*ExplainedGrant)(nil),             // 21: sts.v1.ExplainedGrant
+	(*ExplainedIdentity)(nil),          // 22: sts.v1.ExplainedIdentity
+	(*RuleTrace)(nil),                  // 23: sts.v1.RuleTrace
+	(*ListPolicyVersionsRequest)(nil),  // 24: sts.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 25: sts.v1.ListPolicyVersionsResponse
+	(*PolicyVersion)(nil),              // 26: sts.v1.PolicyVersion
+	(*GetPolicyVersionRequest)(nil),    // 27: sts.v1.GetPolicyVersionRequest
+	(*GetPolicyVersionResponse)(nil),   // 28: sts.v1.GetPolicyVersionResponse
+	(*PolicyFile)(nil),                 // 29: sts.v1.PolicyFile
+	nil,                                // 30: sts.v1.GroupAlias.NamesEntry
+	(*timestamppb.Timestamp)(nil),      // 31: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),            // 32: google.protobuf.Struct
 }
 var file_sts_v1_mapping_proto_depIdxs = []int32{
 	4,  // 0: sts.v1.ListRulesResponse.rules:type_name -> sts.v1.Rule
 	4,  // 1: sts.v1.GetRuleResponse.rule:type_name -> sts.v1.Rule
-	30, // 2: sts.v1.Rule.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 2: sts.v1.Rule.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 3: sts.v1.Rule.match:type_name -> sts.v1.Match
 	9,  // 4: sts.v1.Rule.grant:type_name -> sts.v1.RuleGrant
 	10, // 5: sts.v1.Rule.position:type_name -> sts.v1.Position
 	6,  // 6: sts.v1.Match.groups:type_name -> sts.v1.GroupMatch
 	8,  // 7: sts.v1.Match.actor:type_name -> sts.v1.ActorMatch
 	7,  // 8: sts.v1.GroupMatch.aliases:type_name -> sts.v1.GroupAlias
-	29, // 9: sts.v1.GroupAlias.names:type_name -> sts.v1.GroupAlias.NamesEntry
+	30, // 9: sts.v1.GroupAlias.names:type_name -> sts.v1.GroupAlias.NamesEntry
 	6,  // 10: sts.v1.ActorMatch.groups:type_name -> sts.v1.GroupMatch
 	15, // 11: sts.v1.ListPrincipalsResponse.principals:type_name -> sts.v1.Principal
 	15, // 12: sts.v1.GetPrincipalResponse.principal:type_name -> sts.v1.Principal
@@ -2631,37 +2783,39 @@ var file_sts_v1_mapping_proto_depIdxs = []int32{
 	18, // 15: sts.v1.ExplainRequest.subject:type_name -> sts.v1.ExplainIdentity
 	18, // 16: sts.v1.ExplainRequest.actor:type_name -> sts.v1.ExplainIdentity
 	16, // 17: sts.v1.ExplainRequest.authorization_details:type_name -> sts.v1.AuthorizationDetail
-	31, // 18: sts.v1.ExplainIdentity.claims:type_name -> google.protobuf.Struct
-	20, // 19: sts.v1.ExplainResponse.grant:type_name -> sts.v1.ExplainedGrant
-	21, // 20: sts.v1.ExplainResponse.subject:type_name -> sts.v1.ExplainedIdentity
-	22, // 21: sts.v1.ExplainResponse.rules:type_name -> sts.v1.RuleTrace
-	22, // 22: sts.v1.ExplainResponse.nearest:type_name -> sts.v1.RuleTrace
-	16, // 23: sts.v1.ExplainedGrant.authorization_details:type_name -> sts.v1.AuthorizationDetail
-	30, // 24: sts.v1.ExplainedIdentity.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 25: sts.v1.RuleTrace.position:type_name -> sts.v1.Position
-	25, // 26: sts.v1.ListPolicyVersionsResponse.versions:type_name -> sts.v1.PolicyVersion
-	30, // 27: sts.v1.PolicyVersion.accepted_at:type_name -> google.protobuf.Timestamp
-	25, // 28: sts.v1.GetPolicyVersionResponse.version:type_name -> sts.v1.PolicyVersion
-	28, // 29: sts.v1.GetPolicyVersionResponse.files:type_name -> sts.v1.PolicyFile
-	0,  // 30: sts.v1.MappingService.ListRules:input_type -> sts.v1.ListRulesRequest
-	2,  // 31: sts.v1.MappingService.GetRule:input_type -> sts.v1.GetRuleRequest
-	17, // 32: sts.v1.MappingService.Explain:input_type -> sts.v1.ExplainRequest
-	11, // 33: sts.v1.MappingService.ListPrincipals:input_type -> sts.v1.ListPrincipalsRequest
-	13, // 34: sts.v1.MappingService.GetPrincipal:input_type -> sts.v1.GetPrincipalRequest
-	23, // 35: sts.v1.MappingService.ListPolicyVersions:input_type -> sts.v1.ListPolicyVersionsRequest
-	26, // 36: sts.v1.MappingService.GetPolicyVersion:input_type -> sts.v1.GetPolicyVersionRequest
-	1,  // 37: sts.v1.MappingService.ListRules:output_type -> sts.v1.ListRulesResponse
-	3,  // 38: sts.v1.MappingService.GetRule:output_type -> sts.v1.GetRuleResponse
-	19, // 39: sts.v1.MappingService.Explain:output_type -> sts.v1.ExplainResponse
-	12, // 40: sts.v1.MappingService.ListPrincipals:output_type -> sts.v1.ListPrincipalsResponse
-	14, // 41: sts.v1.MappingService.GetPrincipal:output_type -> sts.v1.GetPrincipalResponse
-	24, // 42: sts.v1.MappingService.ListPolicyVersions:output_type -> sts.v1.ListPolicyVersionsResponse
-	27, // 43: sts.v1.MappingService.GetPolicyVersion:output_type -> sts.v1.GetPolicyVersionResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	32, // 18: sts.v1.ExplainIdentity.claims:type_name -> google.protobuf.Struct
+	21, // 19: sts.v1.ExplainResponse.grant:type_name -> sts.v1.ExplainedGrant
+	22, // 20: sts.v1.ExplainResponse.subject:type_name -> sts.v1.ExplainedIdentity
+	23, // 21: sts.v1.ExplainResponse.rules:type_name -> sts.v1.RuleTrace
+	23, // 22: sts.v1.ExplainResponse.nearest:type_name -> sts.v1.RuleTrace
+	20, // 23: sts.v1.ExplainResponse.recorded:type_name -> sts.v1.RecordedDecision
+	31, // 24: sts.v1.RecordedDecision.time:type_name -> google.protobuf.Timestamp
+	16, // 25: sts.v1.ExplainedGrant.authorization_details:type_name -> sts.v1.AuthorizationDetail
+	31, // 26: sts.v1.ExplainedIdentity.expires_at:type_name -> google.protobuf.Timestamp
+	10, // 27: sts.v1.RuleTrace.position:type_name -> sts.v1.Position
+	26, // 28: sts.v1.ListPolicyVersionsResponse.versions:type_name -> sts.v1.PolicyVersion
+	31, // 29: sts.v1.PolicyVersion.accepted_at:type_name -> google.protobuf.Timestamp
+	26, // 30: sts.v1.GetPolicyVersionResponse.version:type_name -> sts.v1.PolicyVersion
+	29, // 31: sts.v1.GetPolicyVersionResponse.files:type_name -> sts.v1.PolicyFile
+	0,  // 32: sts.v1.MappingService.ListRules:input_type -> sts.v1.ListRulesRequest
+	2,  // 33: sts.v1.MappingService.GetRule:input_type -> sts.v1.GetRuleRequest
+	17, // 34: sts.v1.MappingService.Explain:input_type -> sts.v1.ExplainRequest
+	11, // 35: sts.v1.MappingService.ListPrincipals:input_type -> sts.v1.ListPrincipalsRequest
+	13, // 36: sts.v1.MappingService.GetPrincipal:input_type -> sts.v1.GetPrincipalRequest
+	24, // 37: sts.v1.MappingService.ListPolicyVersions:input_type -> sts.v1.ListPolicyVersionsRequest
+	27, // 38: sts.v1.MappingService.GetPolicyVersion:input_type -> sts.v1.GetPolicyVersionRequest
+	1,  // 39: sts.v1.MappingService.ListRules:output_type -> sts.v1.ListRulesResponse
+	3,  // 40: sts.v1.MappingService.GetRule:output_type -> sts.v1.GetRuleResponse
+	19, // 41: sts.v1.MappingService.Explain:output_type -> sts.v1.ExplainResponse
+	12, // 42: sts.v1.MappingService.ListPrincipals:output_type -> sts.v1.ListPrincipalsResponse
+	14, // 43: sts.v1.MappingService.GetPrincipal:output_type -> sts.v1.GetPrincipalResponse
+	25, // 44: sts.v1.MappingService.ListPolicyVersions:output_type -> sts.v1.ListPolicyVersionsResponse
+	28, // 45: sts.v1.MappingService.GetPolicyVersion:output_type -> sts.v1.GetPolicyVersionResponse
+	39, // [39:46] is the sub-list for method output_type
+	32, // [32:39] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_sts_v1_mapping_proto_init() }
@@ -2676,7 +2830,7 @@ func file_sts_v1_mapping_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sts_v1_mapping_proto_rawDesc), len(file_sts_v1_mapping_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
