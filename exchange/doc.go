@@ -14,6 +14,6 @@
 //	event.go     what is recorded
 //	judge.go     what would become of an attempt, for those who explain
 //	inquiry.go   what was handed out: the ports, and the way of a request about it; introspect.go tells, or ends it
-//	error.go     one error type; codes, and the closed list of reasons
+//	error.go     one error type; codes, and the closed list of reasons, which reasons.go lists
 //	secret.go    text that never prints itself
 package exchange

@@ -75,6 +75,16 @@ func TestEveryReasonHasAGatewayAnswer(t *testing.T) {
 	}
 }
 
+func TestReasonsAreAll(t *testing.T) {
+	var listed []string
+	for _, reason := range exchange.Reasons() {
+		listed = append(listed, string(reason))
+	}
+	if diff := cmp.Diff(constants(t, "Reason"), listed); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The page's headings are the reasons, once each, and each says who mends it.
 func TestEveryReasonIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/errors.md")
