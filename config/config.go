@@ -72,7 +72,7 @@ func (c *checker) config(d *document) *Config {
 		Database: c.database(d.Database),
 		Policy:   c.policy(&d.Policy),
 		Store:    c.store(&d.Store),
-		Audit:    c.audit(&d.Audit),
+		Audit:    c.audit(&d.Audit, d.Databricks.Credentials),
 		Limits:   Limits{Global: d.Limits.Global.V},
 	}
 	cfg.GRPC = c.grpc(&d.GRPC, cfg.Listen)

@@ -20,6 +20,7 @@
 //	databricks.go   databricks
 //	redis.go        store.redis
 //	operate.go      policy, store, audit, limits, telemetry, log
+//	exports.go      audit.exports
 //	later.go        the keys of features that are not there yet
 //	show.go         the effective configuration as YAML, without secrets
 package config

@@ -84,6 +84,35 @@ func TestFaults(t *testing.T) {
 		{"empty path", "policy: {", "audit: {directory: \"\"}\npolicy: {", `15:20: audit.directory: an empty path; name a file or folder, or leave the key out`},
 		{"database", "policy: {", "database: mysql:x\npolicy: {", `15:11: database: not a database that we know; write sqlite: and a path, like sqlite:data/sts.db, or postgres://USER@HOST:PORT/DATABASE?passfile=FILE`},
 
+		{"exports", "policy: {", `audit:
+  exports:
+    - {name: a, file: a, url: "https://h"}
+    - {name: a, formt: json}
+    - {file: a, format: cef}
+    - {name: B, volume: /Volumes/main/x, principal: etl, authorization_file: gone}
+    - {name: c, otlp: "http://h:4317", format: json}
+    - {name: d, command: []}
+    - {name: e, command: ["", x]}
+    - {name: f, file: a}
+    - {name: g, url: "https://h", authorization_file: there, workspace: prod}
+policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name one of otlp, file, command, url, volume
+18:7: audit.exports[1]: no destination; name one of otlp, file, command, url, volume
+18:14: audit.exports[1].name: the name of another export, too; give each its own: its cursor is kept under it
+18:17: audit.exports[1]: unknown key "formt"; did you mean "format"?
+19:7: audit.exports[2]: missing key "name"; add it
+19:25: audit.exports[2].format: unknown value "cef"; write json or ocsf
+20:7: audit.exports[3]: missing key "workspace"; add it: the policy's name of the workspace that the volume is written with
+20:14: audit.exports[3].name: "B" is not a name; names match [a-z0-9][a-z0-9._-]*
+20:25: audit.exports[3].volume: not a folder of a volume; write it like /Volumes/catalog/schema/volume/folder, in letters, digits, dots, dashes and underscores
+20:58: audit.exports[3]: "authorization_file" goes with url, and this export's destination is volume; leave it out
+20:78: audit.exports[3].authorization_file: there is no such file; make it, or mend the path; relative paths start at this file's folder
+21:23: audit.exports[4].otlp: http:// is for a loopback host only, and "h" is none; use https://
+21:40: audit.exports[4]: "format" goes with file, command, url, and this export's destination is otlp; leave it out
+22:26: audit.exports[5].command: an empty list; name a program, and its arguments
+23:27: audit.exports[6].command: an empty text; fill it in, or leave it out
+24:23: audit.exports[7].file: the same as that of audit.exports[2]; give each its own: what one has written the other would cut off, or write again
+25:62: audit.exports[8]: "workspace" goes with volume, and this export's destination is url; leave it out`},
+
 		{"provider's name", "  okta:", "  Okta:", `4:3: identity_providers: "Okta" is not a name; names match [a-z0-9][a-z0-9._-]*
 9:26: clients.kong.identity_providers: unknown identity provider "okta"; did you mean "Okta"? Else add it under identity_providers`},
 		{"provider without keys", provider, "{}", `4:9: identity_providers.okta: missing key "issuer"; add it

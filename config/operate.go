@@ -27,6 +27,7 @@ type Audit struct {
 	// SigningKeyFile is the absolute path of the key that signs checkpoints; "" for one that is made once and kept in the ledger.
 	SigningKeyFile string   `yaml:"signing_key_file,omitempty"`
 	Witness        *Witness `yaml:"witness,omitempty"` // nil: the ledger alone
+	Exports        []Export `yaml:"exports,omitempty"` // where records go beside
 }
 
 // Witness is who gets the log's checkpoints, beside the ledger.
@@ -62,12 +63,13 @@ type storeFile struct {
 }
 
 type auditFile struct {
-	Directory      text                       `yaml:"directory"`
-	Sync           strictyaml.Value[syncMode] `yaml:"sync"`
-	Retention      duration                   `yaml:"retention"`
-	RecordClaims   strictyaml.Value[[]text]   `yaml:"record_claims"`
-	SigningKeyFile text                       `yaml:"signing_key_file"`
-	Witness        *witnessFile               `yaml:"witness"`
+	Directory      text                           `yaml:"directory"`
+	Sync           strictyaml.Value[syncMode]     `yaml:"sync"`
+	Retention      duration                       `yaml:"retention"`
+	RecordClaims   strictyaml.Value[[]text]       `yaml:"record_claims"`
+	SigningKeyFile text                           `yaml:"signing_key_file"`
+	Witness        *witnessFile                   `yaml:"witness"`
+	Exports        strictyaml.Value[[]exportFile] `yaml:"exports"`
 }
 
 type witnessFile struct {
@@ -111,7 +113,7 @@ func (c *checker) store(f *storeFile) Store {
 	return Store{Redis: c.redis(f.Redis, f.KeysetFile.Set()), KeysetFile: c.file(f.KeysetFile, "store.keyset_file")}
 }
 
-func (c *checker) audit(f *auditFile) Audit {
+func (c *checker) audit(f *auditFile, credentials strictyaml.Map[credentialFile]) Audit {
 	a := Audit{
 		Directory: c.path(f.Directory, "audit.directory", defaultAuditDirectory),
 		Sync:      string(f.Sync.Or(defaultSync)),
@@ -124,6 +126,7 @@ func (c *checker) audit(f *auditFile) Audit {
 	if f.Witness != nil {
 		a.Witness = c.witness(f.Witness)
 	}
+	a.Exports = c.exports(f.Exports, credentials)
 	return a
 }
 

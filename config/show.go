@@ -55,11 +55,12 @@ func (c *Config) RestartNeeded(next *Config) []string {
 	return slices.Sorted(maps.Keys(before))
 }
 
-// entry is a key with its value in YAML, or with entries of its own.
+// entry is a key with its value in YAML, with entries of its own, or with a list of such.
 type entry struct {
 	key      string
 	text     string
 	children []entry
+	items    [][]entry
 }
 
 // entriesOf are the tagged fields of a struct. Those with omitempty are left out when they are zero.
@@ -97,6 +98,14 @@ func entryOf(key string, v reflect.Value) entry {
 		}
 	case reflect.Map:
 		return mapEntry(key, v)
+	case reflect.Slice:
+		if v.Type().Elem() == reflect.TypeFor[Export]() {
+			e := entry{key: key}
+			for i := range v.Len() {
+				e.items = append(e.items, entriesOf(v.Index(i)))
+			}
+			return e
+		}
 	}
 	return entry{key: key, text: scalar(v)}
 }
@@ -159,19 +168,26 @@ func quote(s string) string {
 
 func write(b *bytes.Buffer, entries []entry, indent string) {
 	for _, e := range entries {
-		if len(e.children) == 0 {
+		if len(e.children) == 0 && len(e.items) == 0 {
 			fmt.Fprintf(b, "%s%s: %s\n", indent, e.key, e.text)
 			continue
 		}
 		fmt.Fprintf(b, "%s%s:\n", indent, e.key)
 		write(b, e.children, indent+"  ")
+		for _, item := range e.items {
+			var lines bytes.Buffer
+			write(&lines, item, indent+"    ")
+			fmt.Fprintf(b, "%s  - %s", indent, strings.TrimPrefix(lines.String(), indent+"    "))
+		}
 	}
 }
 
 func flatten(into map[string]string, entries []entry, prefix string) {
 	for _, e := range entries {
 		if len(e.children) == 0 {
-			into[prefix+e.key] = e.text
+			var b bytes.Buffer
+			write(&b, []entry{e}, "")
+			into[prefix+e.key] = b.String()
 			continue
 		}
 		flatten(into, e.children, prefix+e.key+".")

@@ -145,6 +145,23 @@ audit:
   witness:
     url: https://witness.example/sts
     command: [/bin/keep, "-a", "-a"]
+  exports:
+    - name: collector
+      otlp: http://127.0.0.1:4317
+    - name: disk
+      file: /folder/out/audit.jsonl
+      format: json
+    - name: shipper
+      command: [/bin/ship, "-x"]
+      format: ocsf
+    - name: siem
+      url: https://siem.example/in
+      authorization_file: /folder/key
+      format: ocsf
+    - name: lake
+      volume: /Volumes/main/security/sts/audit
+      workspace: prod
+      principal: audit-writer
 limits:
   global: 20000/s
 telemetry:
@@ -156,7 +173,10 @@ log:
 `
 
 const full = small + `store: {keyset_file: key}
-audit: {sync: always, record_claims: [department], signing_key_file: key, witness: {url: "https://witness.example/sts", command: [/bin/keep, -a, -a]}}
+audit: {sync: always, record_claims: [department], signing_key_file: key, witness: {url: "https://witness.example/sts", command: [/bin/keep, -a, -a]},
+  exports: [{name: collector, otlp: "http://127.0.0.1:4317"}, {name: disk, file: out/audit.jsonl}, {name: shipper, command: [/bin/ship, -x], format: ocsf},
+    {name: siem, url: "https://siem.example/in", authorization_file: key, format: ocsf},
+    {name: lake, volume: /Volumes/main/security/sts/audit, workspace: prod, principal: audit-writer}]}
 limits: {global: 20000/s}
 telemetry: {otlp_endpoint: "https://collector.example:4317", sample_ratio: 0.5}
 log: {level: warn}
@@ -215,6 +235,7 @@ func TestRestartNeeded(t *testing.T) {
 			"databricks.federation.issuer databricks.federation.key_rotation databricks.federation.publish_ahead"},
 		{"policy.yaml", "other.yaml", "policy.files"},
 		{"policy: {", "limits: {global: 1/s}\naudit: {sync: always, retention: 1h}\npolicy: {", "audit.retention audit.sync limits.global"},
+		{"policy: {", "audit: {exports: [{name: a, file: a}]}\npolicy: {", "audit.exports"},
 		{"    audiences: [prod]", "    audiences: [staging]", ""},
 		{"  okta:", "  github: {preset: github_actions, audiences: [a]}\n  okta:", ""},
 		{"  accounts:", "  timeout: 3s\n  accounts:", ""},
