@@ -716,7 +716,7 @@ type LookupTokenResponse struct {
 	// Whether there is any event of it.
 	Known bool `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
 	// What it is: "handed_out" for one that we obtained from Databricks, "presented" for one of an identity provider that was
-	// presented to us. Unset where neither is known: somebody only asked about it.
+	// presented to us. Unset where neither an exchange nor a mint is known.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Whether it may still be good: of one that was handed out, whether Databricks takes it; of one that was presented, whether
 	// its own end has not come. Unset where its end isn't known.
@@ -725,10 +725,10 @@ type LookupTokenResponse struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// The event that obtained it from Databricks, of one that was handed out.
 	Mint *Event `protobuf:"bytes,6,opt,name=mint,proto3" json:"mint,omitempty"`
-	// What was done with it, the newest first; 100 at most: the exchanges that handed it out or were asked with it, the uses
-	// of the API in its name, and the requests to introspect or revoke it.
+	// The exchanges that handed it out or were asked with it, the newest first; 100 at most.
 	Events []*Event `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
-	// Whether there are more of them, which SearchEvents finds by the hash.
+	// Whether there are more of them. SearchEvents finds all by the hash, with them the uses of the API that it was
+	// presented for, and requests to introspect or revoke it.
 	More          bool `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
