@@ -29,6 +29,8 @@ type Reading interface {
 var (
 	ErrNotFound = errors.New("there is no event of that id")
 	ErrCursor   = errors.New("the cursor is not of this query")
+	// ErrUncovered is of a receipt that can't be made yet.
+	ErrUncovered = errors.New("no checkpoint covers the event yet")
 )
 
 // Step is one event of a tail, or none.
