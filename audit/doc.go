@@ -35,6 +35,7 @@
 //	receipt.go   a record's proof for whoever has the key
 //	verify.go    all logs of a directory, against all checkpoints; walk.go  one log; hold.go  one segment, and which
 //	             record is wrong
+//	logs.go      which logs there are
 //	follow.go    a log as a reader of it goes along, with hashes and checkpoints
 //
 // # What is never true

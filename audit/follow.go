@@ -17,6 +17,8 @@ type Entry struct {
 	Origin string
 	Index  uint64
 	Leaf   Hash
+	// Offset is where its line begins in File, in bytes.
+	Offset int64
 }
 
 // Follow goes through the records [from, c.Size) of the log that c is of, which stands in directory: all of them on disk,
@@ -62,7 +64,7 @@ func follow(directory string, c Checkpoint, from uint64, yield func(Entry, error
 		at, more := p.first, true
 		_, err := scanLines(p.path, -1, func(l line) bool {
 			if at >= from && at < end {
-				e := Entry{Origin: c.Origin, Index: at}
+				e := Entry{Origin: c.Origin, Index: at, Offset: l.start}
 				hashLeaf(h, l.text, &e.Leaf)
 				var err error
 				if e.Record, err = Decode(bytes.Clone(l.text)); err != nil {
