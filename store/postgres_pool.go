@@ -27,6 +27,16 @@ const (
 	statementTime = 5 * time.Second
 )
 
+// PostgresPool is how PostgresConfig.URL is reached, for who keeps something else in the same database: by the same password
+// file, and as little by the environment. What it allows a connection is meant for a ledger.
+func PostgresPool(url string) (*pgxpool.Config, error) {
+	c, err := poolConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return c, nil
+}
+
 // poolConfig reads a URL for the pool. What the URL leaves out is not taken from the environment.
 func poolConfig(text string) (*pgxpool.Config, error) {
 	whole, passfile, err := completeURL(text)
