@@ -47,3 +47,17 @@ func idAt(at time.Time) (i id) {
 	binary.BigEndian.PutUint64(i[:8], uint64(ms)<<16) //nolint:gosec // not below 0
 	return i
 }
+
+func lesser(a, b id) id {
+	if a.compare(b) < 0 {
+		return a
+	}
+	return b
+}
+
+func greater(a, b id) id {
+	if a.compare(b) > 0 {
+		return a
+	}
+	return b
+}

@@ -25,6 +25,8 @@ type Reading interface {
 	Statistics(ctx context.Context, q StatisticsQuery) ([]HourCount, error)
 }
 
+var _ Reading = (*Index)(nil)
+
 // Errors of asking.
 var (
 	ErrNotFound = errors.New("there is no event of that id")

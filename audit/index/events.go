@@ -1,0 +1,151 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lakegate/sts/audit"
+)
+
+// hit is an event as it was found.
+type hit struct {
+	id     id
+	origin int64
+	Event
+}
+
+// bare reports whether h is a repeat of an exchange that is past its retention. By what it was found can't be seen of it
+// any more, so it is taken at its terms' word.
+func (h *hit) bare() bool { return h.Repeat != nil && h.Exchange == nil }
+
+// reader reads events out of one look at the database.
+type reader struct {
+	tx *sql.Tx
+	// firsts are the exchanges that others repeat, as far as they were needed; nil is of one that is not there any more.
+	firsts map[place]*audit.ExchangeRecord
+}
+
+// place is a record of a log.
+type place struct {
+	origin int64
+	id     id
+}
+
+// eventColumns is what reader.read wants of events e and their logs o.
+const eventColumns = "e.id, e.origin, o.name, e.place, e.record"
+
+// read runs a statement that selects eventColumns, and makes repeats whole.
+func (r *reader) read(ctx context.Context, statement string, args ...any) ([]hit, error) {
+	var found []hit
+	err := each(ctx, r.tx, statement, args, func(scan func(...any) error) (err error) {
+		var h hit
+		var name, record []byte
+		var at int64
+		if err := scan(&name, &h.origin, &h.Origin, &at, &record); err != nil {
+			return err
+		}
+		if h.id, err = toID(name); err != nil {
+			return err
+		}
+		h.Place = uint64(at) //nolint:gosec // not below 0
+		if h.Record, err = audit.Decode(record); err != nil {
+			return fmt.Errorf("%s is damaged; run sts audit reindex: %w", h.id, err)
+		}
+		found = append(found, h)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, r.complete(ctx, found)
+}
+
+// complete makes exchanges of repeats, as far as what they repeat is still there.
+func (r *reader) complete(ctx context.Context, found []hit) error {
+	if r.firsts == nil {
+		r.firsts = map[place]*audit.ExchangeRecord{}
+	}
+	var missing []id
+	for i := range found {
+		of, ok := found[i].repeats()
+		if _, known := r.firsts[of]; ok && !known {
+			r.firsts[of] = nil
+			missing = append(missing, of.id)
+		}
+	}
+	for some := range slices.Chunk(missing, firstsAtOnce) {
+		if err := r.findFirsts(ctx, some); err != nil {
+			return fmt.Errorf("looking for what was repeated: %w", err)
+		}
+	}
+	for i := range found {
+		if of, ok := found[i].repeats(); ok && r.firsts[of] != nil {
+			found[i].Exchange = found[i].Repeat.In(r.firsts[of])
+		}
+	}
+	return nil
+}
+
+// repeats is the exchange that h repeats, which is in the same log.
+func (h *hit) repeats() (of place, ok bool) {
+	if h.Repeat == nil {
+		return of, false
+	}
+	of.origin = h.origin
+	of.id, ok = parseID(h.Repeat.Of)
+	return of, ok
+}
+
+// findFirsts reads those of r.firsts that have these ids.
+func (r *reader) findFirsts(ctx context.Context, ids []id) error {
+	low, high := ids[0], ids[0]
+	args := make([]any, len(ids))
+	for i, of := range ids {
+		low, high, args[i] = lesser(low, of), greater(high, of), of[:]
+	}
+	all, err := partitions(ctx, r.tx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.events == 0 || p.least.compare(high) > 0 || p.greatest.compare(low) < 0 {
+			continue
+		}
+		statement := fmt.Sprintf("SELECT id, origin, record FROM %s WHERE id IN (%s)", eventsTable(p.n), marks(1, len(ids)))
+		if err := each(ctx, r.tx, statement, args, r.first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) first(scan func(...any) error) error {
+	var at place
+	var name, record []byte
+	if err := scan(&name, &at.origin, &record); err != nil {
+		return err
+	}
+	var err error
+	if at.id, err = toID(name); err != nil {
+		return err
+	}
+	if _, asked := r.firsts[at]; !asked {
+		return nil // of another log, which nobody repeats in this one
+	}
+	first, err := audit.Decode(record)
+	if err != nil {
+		return fmt.Errorf("%s is damaged; run sts audit reindex: %w", at.id, err)
+	}
+	r.firsts[at] = first.Exchange
+	return nil
+}
+
+func toID(b []byte) (i id, err error) {
+	if len(b) != len(i) {
+		return i, errors.New("an id in it is damaged; run sts audit reindex")
+	}
+	return id(b), nil
+}
