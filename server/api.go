@@ -19,6 +19,7 @@ func (s *Server) buildAPI(c *Config, m *metrics, w *watcher, bodies *inbound.Bod
 	if err != nil {
 		return nil, err
 	}
+	s.endStreams = api.EndStreams
 	if c.GRPC != "" {
 		config := rpc.ServerConfig{Reflection: c.Reflection, Calls: int64(c.Connections)}
 		if s.cert != nil {

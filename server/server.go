@@ -102,6 +102,7 @@ type Config struct {
 type Server struct {
 	main, admin                   *http.Server
 	grpc                          *rpc.Server // nil where gRPC isn't served
+	endStreams                    func()      // of both
 	mainAddr, grpcAddr, adminAddr string
 	connections                   int
 	cert                          *certificate // nil for plaintext
@@ -357,6 +358,7 @@ func (s *Server) stop() error {
 	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
+	s.endStreams()
 	calls := make(chan bool, 1)
 	go func() { calls <- s.grpc == nil || s.grpc.Stop(ctx) }()
 	err := s.main.Shutdown(ctx)

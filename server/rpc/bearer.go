@@ -67,6 +67,8 @@ type bearers struct {
 	service  *Service
 	to       grpc.ServiceRegistrar
 	refusals *refusals
+	lasting  *lastings
+	callTime time.Duration
 	log      *slog.Logger
 }
 
@@ -80,7 +82,7 @@ func (b *bearers) unary(method string, next unaryHandler) unaryHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		return next(srv, ctx, decode, func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 			var answer any
-			err := b.serve(ctx, method, func(use *exchange.Admin) (err error) {
+			_, err := b.serve(ctx, method, func(use *exchange.Admin) (err error) {
 				if answer, err = handle(ctx, request); err == nil && b.service.Object != nil {
 					use.Object = b.service.Object(answer)
 				}
@@ -94,35 +96,90 @@ func (b *bearers) unary(method string, next unaryHandler) unaryHandler {
 	}
 }
 
-// stream records a use when it begins, since its answers begin then.
+// stream records a use when it begins, before its first message goes out; what comes after that is the same use. Whether
+// it may go on is asked again and again.
 func (b *bearers) stream(method string, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(srv any, s grpc.ServerStream) error {
-		if err := b.serve(s.Context(), method, func(*exchange.Admin) error { return nil }); err != nil {
+		ctx := s.Context()
+		var l *lasting
+		var who *exchange.Identity
+		id, err := b.serve(ctx, method, func(use *exchange.Admin) error {
+			leave, refused := b.lasting.enter()
+			if refused != nil {
+				return refused
+			}
+			who = use.By.Bearer
+			if l, refused = b.begin(s, func(s grpc.ServerStream) error { return next(srv, s) }, leave); refused != nil {
+				return refused
+			}
+			return nil
+		})
+		if err != nil {
+			if l != nil {
+				l.cancel()
+			}
 			return err
 		}
-		return next(srv, s)
+		ended := b.attend(l, callerOf(ctx), func() *exchange.Error { return b.still(ctx, method, who) })
+		if ended == nil {
+			return nil
+		}
+		named := *ended
+		named.DecisionID = id // of the use that ended so
+		if named.Code == exchange.CodeInternal || named.Code == exchange.CodeUnavailable && named.Cause != nil {
+			b.log.ErrorContext(ctx, actionOf(method)+" ended", "decision_id", id, "reason", string(named.Reason), "error", ended)
+		}
+		return &named
 	}
 }
 
-// serve is the whole way of a use: who asks, may he, do it, record it. Its error names its record.
-func (b *bearers) serve(ctx context.Context, method string, do func(use *exchange.Admin) error) error {
+// still asks whether a use that lasts may go on. The token was taken when it began; what is asked now is whether it would
+// still be good, so that one for single use is.
+func (b *bearers) still(ctx context.Context, method string, who *exchange.Identity) *exchange.Error {
+	now := b.refusals.now()
+	if !now.Before(who.Expiry) && !who.Expiry.IsZero() {
+		return exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid,
+			"the bearer token has expired; get a fresh one, and call again with the last cursor")
+	}
+	token, _ := bearerToken(callerOf(ctx).credentials.Authorization)
+	if _, err := b.verify(ctx, token, exchange.UseExplain); err != nil {
+		refused := exchange.AsError(err)
+		if refused.Code == exchange.CodeInvalidRequest {
+			return exchange.Refuse(exchange.CodeInvalidToken, exchange.ReasonAccessTokenInvalid,
+				"the bearer token is no longer good; get a fresh one, and call again with the last cursor")
+		}
+		return refused
+	}
+	return b.allowed(method, who, now)
+}
+
+// serve is the whole way of a use: who asks, may he, do it, record it. It returns its record's id, which its error names,
+// too.
+func (b *bearers) serve(ctx context.Context, method string, do func(use *exchange.Admin) error) (id string, err error) {
 	c, action := callerOf(ctx), actionOf(method)
 	who, refused := b.authenticate(ctx, c)
 	if refused != nil {
-		return b.refuse(ctx, c, action, b.refusals.refuse(c, refused))
+		return "", b.refuse(ctx, c, action, b.refusals.refuse(c, refused))
 	}
 	use := &exchange.Admin{
 		Action: action,
 		By:     &exchange.Caller{Entrance: c.entrance, Source: exchange.Source{Peer: c.peer}, Bearer: who},
 	}
 	now := b.refusals.now()
-	if role := b.service.Roles[method[strings.LastIndexByte(method, '/')+1:]]; role == "" || !b.Holds(who, role, now) {
-		use.Err = exchange.Refuse(exchange.CodeInsufficientScope, exchange.ReasonRoleMissing,
-			"the token is good, and its subject may not do this; the policy's access must give it the role %s", orNobodys(role))
-	} else {
+	if use.Err = b.allowed(method, who, now); use.Err == nil {
 		use.Err = b.attempt(use, do)
 	}
 	return b.record(ctx, c, use, now)
+}
+
+// allowed refuses whoever has not the role that a method takes.
+func (b *bearers) allowed(method string, who *exchange.Identity, now time.Time) *exchange.Error {
+	role := b.service.Roles[method[strings.LastIndexByte(method, '/')+1:]]
+	if role == "" || !b.Holds(who, role, now) {
+		return exchange.Refuse(exchange.CodeInsufficientScope, exchange.ReasonRoleMissing,
+			"the token is good, and its subject may not do this; the policy's access must give it the role %s", orNobodys(role))
+	}
+	return nil
 }
 
 func orNobodys(role string) string {
@@ -156,7 +213,7 @@ func (b *bearers) authenticate(ctx context.Context, c *caller) (*exchange.Identi
 	if err := b.Limits.Enter(nobody, from); err != nil {
 		return nil, limited(exchange.AsError(err))
 	}
-	who, err := b.verify(ctx, token)
+	who, err := b.verify(ctx, token, exchange.UseBearer)
 	if err == nil {
 		return who, nil
 	}
@@ -179,10 +236,10 @@ func limited(err *exchange.Error) *exchange.Error {
 
 // verify takes access tokens; an ID token is for its client's eyes. Where a provider's access tokens carry no mark, and so
 // are configured as plain JWTs, they are taken as those.
-func (b *bearers) verify(ctx context.Context, token exchange.Secret) (*exchange.Identity, error) {
-	who, err := b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeAccessToken}, exchange.UseBearer)
+func (b *bearers) verify(ctx context.Context, token exchange.Secret, use exchange.Use) (*exchange.Identity, error) {
+	who, err := b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeAccessToken}, use)
 	if err != nil && exchange.AsError(err).Reason == exchange.ReasonTokenTypeUnsupported {
-		return b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeJWT}, exchange.UseBearer)
+		return b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeJWT}, use)
 	}
 	return who, err
 }
@@ -196,10 +253,10 @@ func bearerToken(authorization exchange.Secret) (exchange.Secret, bool) {
 }
 
 // record writes the use down before anybody learns what came of it. What can't be recorded isn't answered.
-func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, now time.Time) error {
-	id, err := exchange.NewID(now, b.Random)
+func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, now time.Time) (id string, err error) {
+	id, err = exchange.NewID(now, b.Random)
 	if err != nil {
-		return b.refuse(ctx, c, use.Action, b.refusals.refuse(c, exchange.AsError(err)))
+		return "", b.refuse(ctx, c, use.Action, b.refusals.refuse(c, exchange.AsError(err)))
 	}
 	failed := use.Err
 	// The record is owed whether or not the caller still waits.
@@ -213,11 +270,11 @@ func (b *bearers) record(ctx context.Context, c *caller, use *exchange.Admin, no
 	if failed == nil {
 		inbound.Describe(ctx, id, nil)
 		b.Observe(use.Action, nil)
-		return nil
+		return id, nil
 	}
 	named := *failed
 	named.DecisionID = id
-	return b.refuse(ctx, c, use.Action, &named)
+	return id, b.refuse(ctx, c, use.Action, &named)
 }
 
 // refuse counts a refusal that has its record, and challenges the bearer.

@@ -40,6 +40,8 @@ type caller struct {
 	query url.Values
 	// fault is why the body of a JSON request is not the message that it should be.
 	fault *exchange.Error
+	// hangUp gives a JSON stream's reader a last moment; for all others it does nothing.
+	hangUp func()
 }
 
 type callerKey struct{}
@@ -66,6 +68,7 @@ func (g *guard) grpcCaller(ctx context.Context) *caller {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	c := &caller{
 		entrance: EntranceGRPC,
+		hangUp:   func() {},
 		began:    g.refusals.now(),
 		doubled:  len(authorization) > 1,
 		values: func(name string) []string {
@@ -91,6 +94,7 @@ func (g *guard) grpcCaller(ctx context.Context) *caller {
 func (g *guard) httpCaller(r *http.Request) *caller {
 	c := &caller{
 		entrance: EntranceJSON,
+		hangUp:   func() {},
 		began:    g.refusals.now(),
 		peer:     inbound.Peer(r),
 		doubled:  len(r.Header["Authorization"]) > 1,

@@ -28,10 +28,11 @@ const (
 // Route is a path as it may be shown: what a caller wrote is not.
 func Route(path string) string {
 	switch path {
-	case pathExchange, pathBatch, "/v1/mappings", "/v1/mappings:explain", "/v1/principals", "/v1/policy/versions":
+	case pathExchange, pathBatch, "/v1/mappings", "/v1/mappings:explain", "/v1/principals", "/v1/policy/versions",
+		"/v1/audit/events", "/v1/audit/events:tail", "/v1/audit/tokens:lookup", "/v1/audit/checkpoint", "/v1/audit/statistics":
 		return path
 	}
-	for _, parent := range []string{"/v1/mappings/", "/v1/principals/", "/v1/policy/versions/"} {
+	for _, parent := range []string{"/v1/mappings/", "/v1/principals/", "/v1/policy/versions/", "/v1/audit/events/"} {
 		if strings.HasPrefix(path, parent) {
 			return parent
 		}
@@ -76,6 +77,9 @@ func (a *API) JSON() (http.Handler, error) {
 		if err := s.Route(context.Background(), g.mux, channel); err != nil {
 			return nil, err
 		}
+		if err := g.routeStreams(&s, channel); err != nil {
+			return nil, err
+		}
 	}
 	return g, nil
 }
@@ -107,7 +111,7 @@ func (g *gateway) framed(next runtime.HandlerFunc) runtime.HandlerFunc {
 		}
 		defer release()
 		// A deadline and what else the gateway takes from there is our own business.
-		r.Header = http.Header{"Authorization": r.Header["Authorization"]}
+		r.Header = http.Header{"Authorization": r.Header["Authorization"], "Accept": r.Header["Accept"], headerResume: r.Header[headerResume]}
 		next(w, r, path)
 	}
 }

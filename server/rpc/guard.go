@@ -113,7 +113,7 @@ func (g *guard) unary(method string, next unaryHandler) unaryHandler {
 	}
 }
 
-// stream is the same for calls of more than one message, which may last. Their messages are bounded by gRPC's own reader.
+// stream is the same for calls of more than one message, which may last.
 func (g *guard) stream(method string, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(srv any, s grpc.ServerStream) (err error) {
 		ctx, c := g.identify(s.Context())
@@ -127,8 +127,28 @@ func (g *guard) stream(method string, next grpc.StreamHandler) grpc.StreamHandle
 			}
 			end(status.Code(err))
 		}()
-		return next(srv, contextStream{s, ctx})
+		s = contextStream{s, ctx}
+		if c.entrance == EntranceGRPC { // the gateway has looked after the messages that it makes
+			s = messageStream{s, g}
+		}
+		return next(srv, s)
 	}
+}
+
+// messageStream reads its one request as unary calls do theirs.
+type messageStream struct {
+	grpc.ServerStream
+	guard *guard
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s messageStream) RecvMsg(m any) error {
+	release, err := s.guard.receive(s.Context(), m.(proto.Message), limitsOf(false))
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
 }
 
 // contextStream is a stream whose handler sees another context.

@@ -57,6 +57,10 @@ type Service struct {
 	Object func(answer any) string
 	// Route adds its REST routes, which call it by that connection; nil for a service without any.
 	Route func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error
+	// Streams are the paths of its methods that answer with many messages, by the methods' full names; they are asked by GET,
+	// without a body. A request and its answers have a field cursor: the one goes on where the other stands. An answer in
+	// which nothing else is set is a sign of life.
+	Streams map[string]string
 }
 
 // Config is what an API is made of.
@@ -79,8 +83,10 @@ type Config struct {
 	Bearers  BearerConfig
 	// Bodies bounds the messages of all entrances together; nil bounds those of this one.
 	Bodies *inbound.Bodies
-	// CallTime is how long a call may take; 0 means 25 s.
+	// CallTime is how long a call may take, but for streams; 0 means 25 s.
 	CallTime time.Duration
+	// Streams is how many streams there may be at once, over gRPC and JSON together; 0 means 100.
+	Streams int64
 	// Now and Log are needed.
 	Now func() time.Time
 	Log *slog.Logger
@@ -92,6 +98,7 @@ type API struct {
 	tokens   Service
 	services []Service
 	bearers  BearerConfig
+	lasting  *lastings
 }
 
 // New makes an API.
@@ -139,9 +146,13 @@ func New(c Config) (*API, error) {
 		guard: &guard{
 			refusals: refusals, proxies: c.Proxies, bodies: c.Bodies, callTime: c.CallTime, watch: c.Watch, log: c.Log,
 		},
-		tokens: own, services: c.Services, bearers: c.Bearers,
+		tokens: own, services: c.Services, bearers: c.Bearers, lasting: newLastings(c.Streams),
 	}, nil
 }
+
+// EndStreams ends all streams, with word to their callers to call again, and lets none begin any more: what lasts would
+// hold up a server that stops.
+func (a *API) EndStreams() { a.lasting.end() }
 
 // register adds all services, under guard, to a gRPC server or an in-process channel.
 func (a *API) register(to grpc.ServiceRegistrar) {
@@ -149,7 +160,9 @@ func (a *API) register(to grpc.ServiceRegistrar) {
 	a.tokens.Register(to)
 	for i := range a.services {
 		s := &a.services[i]
-		s.Register(&bearers{BearerConfig: a.bearers, service: s, to: to, refusals: a.guard.refusals, log: a.guard.log})
+		s.Register(&bearers{
+			BearerConfig: a.bearers, service: s, to: to, refusals: a.guard.refusals, lasting: a.lasting, callTime: a.guard.callTime, log: a.guard.log,
+		})
 	}
 }
 

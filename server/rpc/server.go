@@ -35,7 +35,7 @@ const (
 	flowWindow    = 64 << 10         // what a stream may send ahead of being read
 	// leaveTime is how long calls that are cut off have to end.
 	leaveTime = 500 * time.Millisecond
-	// maxOther bounds messages that gRPC reads itself: of its own services, and of streams.
+	// maxOther bounds messages that gRPC reads itself: of its own services.
 	maxOther = 16 << 10
 	// readBuffer is what every connection has; gRPC would take 32 KiB.
 	readBuffer = 16 << 10
@@ -59,6 +59,7 @@ type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
 	guard  *guard
+	api    *API
 
 	calls, streams turnstile
 	services       []string // of the API
@@ -71,7 +72,7 @@ type Server struct {
 
 // Server makes a gRPC server.
 func (a *API) Server(c ServerConfig) *Server {
-	s := &Server{guard: a.guard, health: health.NewServer(), lasting: map[string]bool{}}
+	s := &Server{guard: a.guard, api: a, health: health.NewServer(), lasting: map[string]bool{}}
 	s.calls.most, s.streams.most = c.Calls, max(1, c.Calls/8)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	options := []grpc.ServerOption{
@@ -151,6 +152,7 @@ func (s *Server) Serve(l net.Listener) error {
 // when they are told to end are left behind.
 func (s *Server) Stop(ctx context.Context) (whole bool) {
 	s.health.Shutdown()
+	s.api.EndStreams() // ahead of stop, which has no word for their callers
 	s.stop()
 	ended := make(chan struct{})
 	go func() {
