@@ -60,7 +60,7 @@ func (p PublicKey) OpenReceipt(text []byte) (*Receipt, error) {
 	if r.Checkpoint, err = p.Open(checkpoint); err != nil {
 		return nil, fmt.Errorf("a receipt with %w", err)
 	}
-	return r, r.verify()
+	return r, r.Verify()
 }
 
 // parseProof reads what stands before the checkpoint.
@@ -97,8 +97,8 @@ func parseProof(lines []string) (*Receipt, error) {
 	return r, nil
 }
 
-// verify checks the proof against the checkpoint, which has been verified.
-func (r *Receipt) verify() error {
+// Verify checks the proof against the checkpoint, as it is: whether the checkpoint is signed, [PublicKey.OpenReceipt] checks.
+func (r *Receipt) Verify() error {
 	if r.Index >= r.Checkpoint.Size {
 		return errors.New("the receipt's checkpoint is older than its record")
 	}
@@ -131,7 +131,7 @@ func MakeReceipt(directory string, c Checkpoint, index uint64) (*Receipt, error)
 	if err != nil {
 		return nil, fmt.Errorf("making a receipt: %w", err)
 	}
-	return r, r.verify()
+	return r, r.Verify()
 }
 
 // replicaOf takes the replica out of an origin, "<key's name>/<replica>/<log>".

@@ -29,6 +29,16 @@ type line struct {
 // scanLines calls f with each whole line of a file, as far as limit bytes (all if it is negative), until f says that it is
 // enough. It returns how many bytes stand behind the last whole line.
 func scanLines(path string, limit int64, f func(line) bool) (torn int64, err error) {
+	return scanPart(path, 0, limit, f)
+}
+
+// scanFrom is scanLines from an offset on, where a line begins.
+func scanFrom(path string, offset int64, f func(line) bool) error {
+	_, err := scanPart(path, offset, -1, f)
+	return err
+}
+
+func scanPart(path string, offset, limit int64, f func(line) bool) (torn int64, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
@@ -38,12 +48,15 @@ func scanLines(path string, limit int64, f func(line) bool) (torn int64, err err
 	if err != nil {
 		return 0, err
 	}
+	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+		return 0, err
+	}
 	var source io.Reader = file
 	if limit >= 0 {
 		source = io.LimitReader(file, limit)
 	}
-	lines := bufio.NewReaderSize(source, int(min(info.Size()+1, 256<<10)))
-	var at int64
+	lines := bufio.NewReaderSize(source, int(max(min(info.Size()-offset+1, 256<<10), 16)))
+	at := offset
 	var long []byte // a line that is longer than the buffer
 	for {
 		part, err := lines.ReadSlice('\n')
