@@ -16,8 +16,8 @@ type Reading interface {
 	// Find returns the event of an id. ErrNotFound where there is none, or it is past its retention.
 	Find(ctx context.Context, id string) (*Event, error)
 	// Tail goes through the events that q asks for as they come, those of one log in its order, from a Step's cursor on,
-	// or "" for from now on. q's PageSize and Page mean nothing. After all that are there, and then five times a second,
-	// comes a Step without an event. It ends with an error: the context's, ErrCursor, or the database's.
+	// or "" for from now on. q's PageSize and Page mean nothing. A Step without an event comes after each few hundred events
+	// that were looked at, after all that are there, and then five times a second. It ends with an error: the context's, ErrCursor, or the database's.
 	Tail(ctx context.Context, q Query, cursor string) iter.Seq2[Step, error]
 	// Token returns what is known of a token by its SHA-256 in lower-case hex: at most limit exchanges.
 	Token(ctx context.Context, sha256 string, limit int) (Token, error)
