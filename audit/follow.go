@@ -152,7 +152,7 @@ func (f *Follower) scan(p *part, from, end uint64, yield func(Entry, error) bool
 		if at < from {
 			return true
 		}
-		e := Entry{Origin: f.origin, Index: at}
+		e := Entry{Origin: f.origin, Index: at, Offset: l.start}
 		hashLeaf(h, l.text, &e.Leaf)
 		text := bytes.Clone(l.text)
 		var err error
