@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sort"
 
@@ -48,23 +49,29 @@ func (i *Index) Add(ctx context.Context, b Batch) (Added, error) {
 	if err != nil {
 		return Added{}, err
 	}
-	if err := i.finishReindex(ctx, d); err != nil {
-		return Added{}, err
-	}
 	records, err := i.prepare(ctx, d, b.Origin, b.Entries)
 	if err != nil {
 		return Added{}, fmt.Errorf("reading the audit index: %w", err)
 	}
 	var added Added
-	err = d.changeBy(ctx, func(conn *sql.Conn, tx *sql.Tx) (err error) {
-		added, err = i.add(ctx, &inserter{d, conn, tx, false}, &b, records)
-		return err
-	})
-	if hasState(err, "23505") { // two records of one id, which somebody has copied: one by one
-		err = d.changeBy(ctx, func(conn *sql.Conn, tx *sql.Tx) (err error) {
-			added, err = i.add(ctx, &inserter{d, conn, tx, true}, &b, records)
+	do := func(careful bool) error {
+		return d.changeBy(ctx, func(conn *sql.Conn, tx *sql.Tx) (err error) {
+			if err := checkStale(ctx, tx); err != nil {
+				return err
+			}
+			added, err = i.add(ctx, &inserter{d, conn, tx, careful}, &b, records)
 			return err
 		})
+	}
+	err = do(false)
+	if errors.Is(err, errStale) {
+		if err := i.finishReindex(ctx, d); err != nil {
+			return Added{}, err
+		}
+		err = do(false)
+	}
+	if hasState(err, "23505") { // two records of one id, which somebody has copied
+		err = do(true)
 	}
 	if err != nil {
 		return Added{}, fmt.Errorf("writing the audit index: %w", d.explain(err))
