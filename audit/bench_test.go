@@ -127,3 +127,25 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRotation is how long a new segment keeps one writer waiting who waits for no disk: the mean of the longest wait
+// of each segment.
+func BenchmarkRotation(b *testing.B) {
+	const records = 1000 // of about 1 kB
+	l, _ := open(b, b.TempDir(), func(c *audit.Config) { c.Sync, c.SegmentBytes = audit.SyncWritten, 1000*records })
+	e := exchangeEvent(granted(alice(), "t"))
+	var n uint64
+	var stalls time.Duration
+	for b.Loop() {
+		var longest time.Duration
+		for range records {
+			n++
+			binary.LittleEndian.PutUint64(e.Exchange.Token.SHA256[:], n)
+			begin := time.Now()
+			mustRecord(b, l, e)
+			longest = max(longest, time.Since(begin))
+		}
+		stalls += longest
+	}
+	b.ReportMetric(stalls.Seconds()*1e3/float64(b.N), "ms-stall/op")
+}

@@ -52,6 +52,8 @@ type Config struct {
 	Random  io.Reader        // crypto/rand if it is left out; read by one goroutine at a time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil for none
+
+	disk disk // the operating system's, but for tests
 }
 
 var replicaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -87,6 +89,9 @@ func (c *Config) complete() error {
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader
+	}
+	if c.disk == nil {
+		c.disk = realDisk{}
 	}
 	return nil
 }

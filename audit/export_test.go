@@ -5,27 +5,46 @@ import (
 	"os"
 )
 
-// File is what tests replace to make the disk fail.
-type File = file
+// File and Disk are what tests replace to make the disk fail.
+type (
+	File = file
+	Disk = disk
+)
+
+// RealDisk is the one that a log has by itself.
+var RealDisk Disk = realDisk{}
+
+// On makes logs of c write to d.
+func (c *Config) On(d Disk) { c.disk = d }
+
+// wrapping is a disk whose segments are wrapped.
+type wrapping struct {
+	disk
+	wrap func(path string, f File) (File, error)
+}
+
+func (w wrapping) Open(path string, flags int) (file, error) {
+	f, err := w.disk.Open(path, flags)
+	if err != nil || flags&os.O_EXCL == 0 {
+		return f, err
+	}
+	wrapped, err := w.wrap(path, f)
+	if err != nil {
+		_ = f.Close()
+		_ = os.Remove(path)
+	}
+	return wrapped, err
+}
 
 // FailFiles makes l open its segments through wrap from now on, the present one included.
 func (l *Log) FailFiles(wrap func(path string, f File) (File, error)) error {
+	l.ticks.Lock()
+	defer l.ticks.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.create = func(path string) (file, error) {
-		f, err := createFile(path)
-		if err != nil {
-			return nil, err
-		}
-		wrapped, err := wrap(path, f)
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(path)
-		}
-		return wrapped, err
-	}
-	l.segment.disk.Lock()
-	defer l.segment.disk.Unlock()
+	l.c.disk = wrapping{l.c.disk, wrap}
+	l.segment.mu.Lock()
+	defer l.segment.mu.Unlock()
 	wrapped, err := wrap(l.segment.path, l.segment.file)
 	l.segment.file = wrapped
 	return err

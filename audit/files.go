@@ -1,12 +1,8 @@
 package audit
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,72 +74,4 @@ func listSegments(directory string) ([]segmentName, error) {
 		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.path, b.path))
 	})
 	return names, nil
-}
-
-// createFile makes a segment's file, which must not be there yet, and makes its name durable.
-func createFile(path string) (file, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syncDirectory(filepath.Dir(path)); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(path))
-	}
-	return f, nil
-}
-
-func syncDirectory(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// repairTail cuts off what a crash left behind the last whole record, says how many bytes that was, and puts the rest on
-// disk: a checkpoint is about to be signed of it.
-func repairTail(path string) (cut int64, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	end, err := wholeRecords(f, info.Size())
-	if err != nil {
-		return 0, err
-	}
-	if end < info.Size() {
-		if err := f.Truncate(end); err != nil {
-			return 0, err
-		}
-	}
-	return info.Size() - end, f.Sync()
-}
-
-// wholeRecords finds the end of the last whole record. After a power failure a file may end in a torn line, and also
-// in blocks of zeros or in old lines of another file: only a line that is a JSON object counts.
-func wholeRecords(r io.ReaderAt, size int64) (int64, error) {
-	for window := int64(64 << 10); ; window *= 4 {
-		window = min(window, size)
-		tail := make([]byte, window)
-		if _, err := r.ReadAt(tail, size-window); err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
-		}
-		for end := bytes.LastIndexByte(tail, '\n'); end >= 0; end = bytes.LastIndexByte(tail[:end], '\n') {
-			start := bytes.LastIndexByte(tail[:end], '\n') + 1
-			if start == 0 && window < size {
-				break // the line may begin before the window
-			}
-			if line := tail[start:end]; len(line) > 0 && line[0] == '{' && json.Valid(line) {
-				return size - window + int64(end) + 1, nil
-			}
-		}
-		if window == size {
-			return 0, nil
-		}
-	}
 }

@@ -45,13 +45,13 @@ func (l *Log) takeLeaves(durable int64) []Hash {
 }
 
 // fold hands the notary what is on disk; it signs for that when it is time, or at once.
-func (l *Log) fold(now time.Time, atOnce bool) {
+func (l *Log) fold(now time.Time, atOnce bool) error {
 	l.mu.Lock()
-	var leaves []Hash
 	if l.segment != nil {
-		leaves = l.takeLeaves(l.segment.onDisk())
+		l.notary.take(l.takeLeaves(l.segment.onDisk()))
 	}
-	l.notary.fold(&l.mu, leaves, now, atOnce) // which unlocks it
+	l.mu.Unlock()
+	return l.notary.keep(now, atOnce)
 }
 
 // retire hands the notary a segment that is over. What is not on disk is cut off there, and carried over to the next: the
@@ -66,9 +66,9 @@ func (l *Log) retire(s *segment) {
 		}
 		l.leaves = l.leaves[:0]
 	}
-	l.notary.seal(taken, l.c.Now())
+	l.notary.end(taken)
 	if durable == 0 { // a full disk would collect empty files
-		if err := os.Remove(s.path); err != nil {
+		if err := l.c.disk.Remove(s.path); err != nil {
 			l.c.Log.Error("removing a segment of the audit log that holds nothing", "file", s.path, "error", err)
 		}
 	}
@@ -77,7 +77,7 @@ func (l *Log) retire(s *segment) {
 // carry takes the records behind the first durable bytes out of s.
 func (l *Log) carry(s *segment, durable int64) error {
 	defer func() {
-		if err := os.Truncate(s.path, durable); err != nil {
+		if err := cutFile(l.c.disk, s.path, durable); err != nil {
 			l.c.Log.Error("cutting off what is not on disk", "file", s.path, "error", err)
 		}
 	}()

@@ -24,7 +24,6 @@ var ErrLocked = errors.New("another process writes this log")
 type Log struct {
 	c       Config
 	metrics metrics
-	create  func(path string) (file, error)
 	lock    *os.File
 	ids     sync.Mutex // guards c.Random
 
@@ -60,8 +59,10 @@ type Log struct {
 
 	// stop is closed to end the ticks, stopped when they have, ended when all is on disk.
 	stop, stopped, ended chan struct{}
-	ticks                sync.Mutex // one tick at a time
-	swept                time.Time
+	// nearlyFull asks for a tick ahead of the end of a segment: what is on disk by then, its end need not wait for.
+	nearlyFull chan struct{}
+	ticks      sync.Mutex // one tick at a time
+	swept      time.Time
 }
 
 var _ exchange.Recorder = (*Log)(nil)
@@ -83,10 +84,10 @@ func Open(c Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		c: c, metrics: newMetrics(c.Metrics), create: createFile,
+		c: c, metrics: newMetrics(c.Metrics),
 		subjects: recent[subjectKey, string]{size: remembered}, handed: recent[handOut, struct{}]{size: remembered},
 		firsts: recent[repeatKey, firstOf]{size: remembered}, hasher: sha256.New(),
-		stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}), nearlyFull: make(chan struct{}, 1),
 	}
 	l.notary.c, l.notary.metrics = &l.c, &l.metrics
 	if err := l.open(); err != nil {
@@ -101,7 +102,7 @@ func Open(c Config) (*Log, error) {
 }
 
 func (l *Log) open() (err error) {
-	if err := os.MkdirAll(l.c.Directory, 0o700); err != nil {
+	if err := makeDirectory(l.c.disk, l.c.Directory); err != nil {
 		return err
 	}
 	if l.lock, err = lockReplica(l.c.Directory, l.c.Replica); err != nil {
@@ -124,10 +125,12 @@ func (l *Log) open() (err error) {
 			return err
 		}
 	}
-	if l.segment != nil {
-		return nil
+	if l.segment == nil {
+		if err := l.begin(); err != nil {
+			return err
+		}
 	}
-	return l.begin()
+	return l.c.disk.SyncDirectory(l.c.Directory)
 }
 
 // ownSegments are this replica's segments; one that nothing was written to is removed.
@@ -143,7 +146,7 @@ func (l *Log) ownSegments() (own []segmentName, err error) {
 		l.number = n.number
 		info, err := os.Stat(n.path)
 		if err == nil && info.Size() == 0 {
-			err = os.Remove(n.path)
+			err = l.c.disk.Remove(n.path)
 		} else if err == nil {
 			own = append(own, n)
 		}

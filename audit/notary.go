@@ -4,10 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,105 +12,199 @@ import (
 )
 
 // notary keeps a log's tree and signs for it. Only leaves whose records are on disk are handed to it, in order.
+//
+// A writer, who holds the log's mutex, hands it leaves and turns it to the next segment, and waits for no disk here. What
+// is to be written beside the log, keep writes.
 type notary struct {
 	c       *Config
 	metrics *metrics
 
-	mu     sync.Mutex // guards what follows, and the order of the files beside the log
-	origin string
-	before *compact.Range // of the records before the present segment
-	own    *compact.Range // of its own
-	path   string         // the present segment's
+	files  sync.Mutex // the order of the files beside the log; held through their fsyncs, and taken before mu
+	signed time.Time  // when newest was; guarded by files
+
+	mu      sync.Mutex // guards the tree; held for moments
+	origin  string
+	section *section   // the present segment's
+	ended   []*section // those that have no seal yet, oldest first
+	waiting []Hash     // leaves behind those in section
+
+	// told guards what is told of all this, to those who wait for no disk either.
+	told    sync.Mutex
+	newest  Checkpoint // changed only by who holds files
+	changed chan struct{}
+	trouble error    // with the files beside the log
+	faults  []string // files that tell of logs that were given up
+}
+
+// section is a segment's part of the tree.
+type section struct {
+	path   string
 	number uint64
-	// unsaved are the hashes of the present segment's records behind the first saved ones.
+	before *compact.Range // of the records before it
+	own    *compact.Range // of its own
+	// unsaved are the hashes of its records behind the first saved ones.
 	unsaved []Hash
 	saved   uint64
-	signed  time.Time // when newest was
-
-	// told guards what follows too, of which only who holds mu changes newest and trouble: who asks how things are waits for
-	// no disk.
-	told    sync.Mutex
-	newest  Checkpoint
-	changed chan struct{} // closed when newest changes
-	trouble error         // with the files beside the log
-	faults  []string      // files that tell of logs that were given up
+	note    string // the checkpoint of its end, once it has one; guarded by notary.files
 }
 
 // pause is how long a checkpoint stands before the next is signed; with the log's interval, one a second.
 const pause = 2*interval - interval/4
 
-// size counts the records of which the notary knows.
-func (n *notary) size() uint64 { return n.own.End() }
+// open takes a log up where a checkpoint of its own and the records before a segment say.
+func (n *notary) open(newest Checkpoint, before *compact.Range) {
+	n.origin, n.newest = newest.Origin, newest
+	n.section = &section{before: before, own: ranges.NewEmptyRange(before.End())}
+}
 
-// start turns to a new segment.
-func (n *notary) start(path string, number uint64) error {
+// start names the segment that the next leaves are of.
+func (n *notary) start(path string, number uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	whole, err := join(n.before, n.own)
-	if err != nil {
-		return err
-	}
-	n.before, n.own = whole, ranges.NewEmptyRange(whole.End())
-	n.path, n.number, n.unsaved, n.saved = path, number, nil, 0
-	return nil
+	n.section.path, n.section.number = path, number
 }
 
 // header is what the present segment's first record says.
 func (n *notary) header() SegmentRecord {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return SegmentRecord{Origin: n.origin, Number: n.number, First: n.before.End(), Range: hashesOf(n.before)}
+	s := n.section
+	return SegmentRecord{Origin: n.origin, Number: s.number, First: s.before.End(), Range: hashesOf(s.before)}
 }
 
-// fold takes leaves into the tree, and signs and saves what is due. It is called with held locked, which it unlocks once
-// nobody else can come in between: writers don't wait for what it does.
-func (n *notary) fold(held *sync.Mutex, leaves []Hash, now time.Time, atOnce bool) {
+// take takes leaves over.
+func (n *notary) take(leaves []Hash) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	held.Unlock()
-	n.add(leaves)
-	n.keep(now, atOnce)
+	n.waiting = append(n.waiting, leaves...)
 }
 
-func (n *notary) add(leaves []Hash) {
-	if err := extend(n.own, leaves); err != nil {
+// fold folds what waits into the tree.
+func (n *notary) fold() {
+	s := n.section
+	if err := extend(s.own, n.waiting); err != nil {
 		n.failed(fmt.Errorf("folding records into the tree: %w", err))
+	}
+	s.unsaved = append(s.unsaved, n.waiting...)
+	n.waiting = nil // and not n.waiting[:0]: the range keeps the hashes where they are
+	n.metrics.leaves.Set(float64(s.own.End()))
+}
+
+// end ends the present segment: leaves are its last. It is sealed when keep comes by.
+func (n *notary) end(leaves []Hash) {
+	n.take(leaves)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fold()
+	if n.section.own.Begin() == n.section.own.End() {
 		return
 	}
-	n.unsaved = append(n.unsaved, leaves...)
-	n.metrics.leaves.Set(float64(n.size()))
+	whole, err := join(n.section.before, n.section.own)
+	if err != nil {
+		n.failed(err)
+		return
+	}
+	n.ended = append(n.ended, n.section)
+	n.section = &section{before: whole, own: ranges.NewEmptyRange(whole.End())}
 }
 
-// keep saves hashes and signs a checkpoint if the tree has grown and it is time, or if it is asked to at once.
-func (n *notary) keep(now time.Time, atOnce bool) {
-	var err error
-	if len(n.unsaved) > 0 {
-		if err = saveLeaves(n.path, n.saved, n.unsaved); err != nil {
-			err = fmt.Errorf("saving hashes: %w", err) // which is no reason not to sign
-		} else {
-			n.saved, n.unsaved = n.saved+uint64(len(n.unsaved)), n.unsaved[:0]
-		}
-	}
-	since := now.Sub(n.signed)
-	signed := n.size() == n.newest.Size
-	if due := atOnce || since < 0 || since >= pause; !signed && due {
-		e := n.sign(now)
-		err, signed = errors.Join(err, e), e == nil
-	}
-	switch {
-	case err != nil:
+// keep seals the segments that have ended, saves hashes, and signs a checkpoint if the tree has grown and it is time, or if
+// it is asked to at once. Nobody who writes records waits for it.
+func (n *notary) keep(now time.Time, atOnce bool) error {
+	n.files.Lock()
+	defer n.files.Unlock()
+	err := n.keepInOrder(now, atOnce)
+	if err != nil {
 		n.failed(err)
-	case signed:
+	} else if n.newest.Size == n.size() {
 		n.well()
 	}
+	return err
 }
 
-// sign signs a checkpoint of the whole tree and puts it on disk.
-func (n *notary) sign(now time.Time) error {
-	whole, err := join(n.before, n.own)
+func (n *notary) keepInOrder(now time.Time, atOnce bool) error {
+	n.mu.Lock()
+	n.fold()
+	ended, present := n.ended, n.section
+	whole, err := join(present.before, present.own)
+	n.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	for _, s := range ended {
+		if err := n.signEnd(s, now); err != nil {
+			return err // what comes behind it is not signed before it
+		}
+	}
+	err = errors.Join(n.save(present), n.seal(ended)) // if that fails, it is no reason not to sign
+	since := now.Sub(n.signed)
+	if due := atOnce || since < 0 || since >= pause; due && whole.End() != n.newest.Size {
+		err = errors.Join(err, n.sign(whole, now))
+	}
+	return err
+}
+
+// signEnd signs for the end of a segment.
+func (n *notary) signEnd(s *section, now time.Time) error {
+	if s.note != "" {
+		return nil
+	}
+	whole, err := join(s.before, s.own)
+	if err != nil {
+		return err
+	}
+	if whole.End() != n.newest.Size {
+		if err := n.sign(whole, now); err != nil {
+			return err
+		}
+	}
+	s.note = n.newest.Note
+	return nil
+}
+
+// seal writes the seals of segments that have ended and been signed for.
+func (n *notary) seal(ended []*section) (err error) {
+	for _, s := range ended {
+		err = errors.Join(err, n.save(s))
+		if e := appendSeal(n.c.disk, n.c.Directory, n.c.Replica, &seal{
+			Segment: filepath.Base(s.path), Number: s.number, Origin: n.origin,
+			First: s.own.Begin(), Size: s.own.End(), Range: hashesOf(s.own), Checkpoint: s.note,
+		}); e != nil {
+			return errors.Join(err, fmt.Errorf("sealing a segment: %w", e))
+		}
+		n.mu.Lock()
+		n.ended = n.ended[1:]
+		n.mu.Unlock()
+	}
+	return err
+}
+
+// size counts the records in the tree.
+func (n *notary) size() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.section.own.End()
+}
+
+// save saves the hashes of a section that are not saved yet.
+func (n *notary) save(s *section) error {
+	n.mu.Lock()
+	unsaved, from := s.unsaved, s.saved
+	n.mu.Unlock()
+	if len(unsaved) == 0 {
+		return nil
+	}
+	if err := saveLeaves(n.c.disk, s.path, from, unsaved); err != nil {
+		return fmt.Errorf("saving hashes: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.unsaved, s.saved = s.unsaved[len(unsaved):], from+uint64(len(unsaved))
+	return nil
+}
+
+// sign signs a checkpoint of the whole tree and puts it on disk.
+func (n *notary) sign(whole *compact.Range, now time.Time) error {
 	root, err := rootOf(whole)
 	if err != nil {
 		return err
@@ -122,7 +213,7 @@ func (n *notary) sign(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(checkpointPath(n.c.Directory, n.c.Replica), []byte(c.Note)); err != nil {
+	if err := replaceFile(n.c.disk, checkpointPath(n.c.Directory, n.c.Replica), []byte(c.Note)); err != nil {
 		return fmt.Errorf("keeping a checkpoint: %w", err)
 	}
 	n.signed = now
@@ -137,51 +228,24 @@ func (n *notary) sign(now time.Time) error {
 	return nil
 }
 
-// cover signs for leaves and all before them at once.
-func (n *notary) cover(leaves []Hash, now time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.add(leaves)
-	n.keep(now, true)
-}
-
-// seal finishes the present segment: leaves are the last of its records.
-func (n *notary) seal(leaves []Hash, now time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.add(leaves)
-	if n.own.Begin() == n.own.End() {
-		return
-	}
-	n.keep(now, true)
-	if n.newest.Size != n.size() {
-		return // which keep has told; the next start, or whoever verifies, does without
-	}
-	if err := appendSeal(n.c.Directory, n.c.Replica, n.sealed()); err != nil {
-		n.failed(fmt.Errorf("sealing a segment: %w", err))
-	}
-}
-
-func (n *notary) sealed() *seal {
-	return &seal{
-		Segment: filepath.Base(n.path), Number: n.number, Origin: n.origin,
-		First: n.own.Begin(), Size: n.own.End(), Range: hashesOf(n.own), Checkpoint: n.newest.Note,
-	}
-}
-
 // renew begins a log of a new origin, with the checkpoint of an empty tree: from here on a segment without a checkpoint
 // beside it is one whose checkpoint is gone.
 func (n *notary) renew(now time.Time) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.files.Lock()
+	defer n.files.Unlock()
 	var b [4]byte
 	if _, err := n.c.Random.Read(b[:]); err != nil {
 		return fmt.Errorf("naming a log: %w", err)
 	}
+	n.mu.Lock()
 	n.origin = n.c.Key.Name() + "/" + n.c.Replica + "/" + hex.EncodeToString(b[:])
-	n.before, n.own = ranges.NewEmptyRange(0), ranges.NewEmptyRange(0)
-	n.unsaved, n.saved = nil, 0
-	return n.sign(now)
+	empty := ranges.NewEmptyRange(0)
+	n.section, n.ended, n.waiting = &section{before: empty, own: ranges.NewEmptyRange(0)}, nil, nil
+	n.mu.Unlock()
+	if err := n.sign(empty, now); err != nil {
+		return err
+	}
+	return n.c.disk.SyncDirectory(n.c.Directory)
 }
 
 // checkpoint is the newest.
@@ -199,16 +263,6 @@ func (n *notary) watch() (Checkpoint, <-chan struct{}) {
 		n.changed = make(chan struct{})
 	}
 	return n.newest, n.changed
-}
-
-// behind is nil where the newest checkpoint is of the whole tree.
-func (n *notary) behind() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.newest.Size != n.size() {
-		return fmt.Errorf("no checkpoint can be kept: %w", n.trouble)
-	}
-	return nil
 }
 
 // failed notes trouble beside the log, and says so once. Records are accepted all the same: checkpoints are of what is
@@ -229,75 +283,4 @@ func (n *notary) well() {
 		n.c.Log.Info("checkpoints of the audit log are kept again")
 		n.trouble = nil
 	}
-}
-
-// giveUp leaves word of a log that is not continued, until somebody who has looked into it removes the file.
-func (n *notary) giveUp(why string, now time.Time) {
-	stem := n.faultStem(now)
-	path := stem + faultSuffix
-	n.c.Log.Error("the audit log contradicts its own checkpoint; it is left as it is, and a log of a new origin begins. "+
-		"Look into it, then remove the file that says so", "fault", why, "file", path)
-	if err := replaceFile(path, []byte(why+"\n")); err != nil {
-		n.c.Log.Error("leaving word of it", "error", err)
-	}
-	// What it contradicts stays to be held against it.
-	if err := os.Rename(checkpointPath(n.c.Directory, n.c.Replica), stem+checkpointSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-		n.c.Log.Error("keeping the checkpoint of a log that was given up", "error", err)
-	}
-	n.told.Lock()
-	defer n.told.Unlock()
-	n.faults = append(n.faults, path)
-}
-
-// faultStem is what the names of a fault's files begin with. Nothing of an earlier fault is overwritten, also where the
-// clock says the same time twice.
-func (n *notary) faultStem(now time.Time) string {
-	for ; ; now = now.Add(time.Second) {
-		stem := filepath.Join(n.c.Directory, n.c.Replica+"."+now.UTC().Format(startLayout))
-		_, err1 := os.Lstat(stem + faultSuffix)
-		_, err2 := os.Lstat(stem + checkpointSuffix)
-		if err1 != nil && err2 != nil {
-			return stem
-		}
-	}
-}
-
-// findFaults looks for word of earlier ones.
-func (n *notary) findFaults() error {
-	entries, err := os.ReadDir(n.c.Directory)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		name := entry.Name()
-		at, ok1 := strings.CutPrefix(name, n.c.Replica+".")
-		at, ok2 := strings.CutSuffix(at, faultSuffix)
-		if _, err := time.Parse(startLayout, at); ok1 && ok2 && err == nil { // another replica's name may begin with ours
-			n.faults = append(n.faults, filepath.Join(n.c.Directory, name))
-		}
-	}
-	return nil
-}
-
-// lookAtFaults forgets the faults whose files have been removed.
-func (n *notary) lookAtFaults() {
-	n.told.Lock()
-	defer n.told.Unlock()
-	n.faults = slices.DeleteFunc(n.faults, func(path string) bool {
-		_, err := os.Lstat(path)
-		return errors.Is(err, os.ErrNotExist)
-	})
-}
-
-// health is nil where checkpoints are kept and no log was given up.
-func (n *notary) health() error {
-	n.told.Lock()
-	defer n.told.Unlock()
-	if len(n.faults) > 0 {
-		return fmt.Errorf("the audit log contradicted its own checkpoint, and was begun anew; see %s, and remove it when you have", filepath.Base(n.faults[0]))
-	}
-	if n.trouble != nil {
-		return errors.New("checkpoints of the audit log can't be kept") // the log says why
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/lakegate/sts/exchange"
@@ -39,10 +40,11 @@ func (l *Log) ready() error {
 	case s == nil:
 	case s.failed.Load():
 		l.abandon(errLost)
-	case l.disowned != "" || s.written.Load() > 0 && (s.written.Load() >= l.c.SegmentBytes || now.Sub(s.started) >= l.c.SegmentAge):
+	case l.disowned != "" || s.written.Load() > 0 && l.over(s, now):
 		l.finish()
 	}
 	if l.disowned != "" {
+		_ = l.notary.keep(now, true) // which tells; it is the last of that log
 		if err := l.renounce(l.disowned, now); err != nil {
 			l.broken(err)
 			return err
@@ -68,20 +70,37 @@ func (l *Log) ready() error {
 	return nil
 }
 
+// over reports whether a segment is full or old, and has it put on disk while it is only nearly full.
+func (l *Log) over(s *segment, now time.Time) bool {
+	written := s.written.Load()
+	if written >= l.c.SegmentBytes || now.Sub(s.started) >= l.c.SegmentAge {
+		return true
+	}
+	if written >= l.c.SegmentBytes-l.c.SegmentBytes/16 && !s.announced {
+		s.announced = true
+		select {
+		case l.nearlyFull <- struct{}{}:
+		default: // a tick is due anyway
+		}
+	}
+	return false
+}
+
 // begin opens the next segment. Subjects and repeated exchanges are recorded anew in each, so that it can be read by
 // itself.
 func (l *Log) begin() error {
 	now := l.c.Now()
 	path := segmentPath(l.c.Directory, l.c.Replica, l.number+1, now)
-	f, err := l.create(path)
+	f, err := l.c.disk.Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND)
 	if err != nil {
 		return err
 	}
 	l.number++
-	l.segment = &segment{path: path, file: f, started: now}
+	l.segment = &segment{path: path, file: f, disk: l.c.disk, started: now}
 	l.subjects.clear()
 	l.firsts.clear()
-	return l.notary.start(path, l.number)
+	l.notary.start(path, l.number)
+	return nil
 }
 
 // head adds what stands first of all in a segment: where it stands in the log, what is carried over from a file that was
@@ -133,7 +152,9 @@ func (l *Log) write() error {
 	return nil
 }
 
-// finish ends a segment that is full.
+// finish ends a segment that is full. Its last records are put on disk first: the next segment begins with the hashes of
+// all that came before. That fsync is the only one that writers wait for here; its checkpoint and seal follow at the next
+// tick, and the next one's name with its first fsync.
 func (l *Log) finish() {
 	s := l.segment
 	l.segment = nil

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -30,15 +29,15 @@ func (l *Log) resume(segments []segmentName, now time.Time) (why string, err err
 		}
 	}
 	if header == nil && last.path != "" {
-		if whole, err := wholeLength(last.path, false); err != nil || whole == 0 {
+		if whole, _, _, err := hashWhole(last.path, 0); err != nil || len(whole) == 0 {
 			return l.resumeBefore(segments, now, err)
 		}
 	}
 	switch {
 	case !kept && header == nil: // nothing yet, or segments from before there was a tree
-		if err := l.repair(last.path); err != nil {
-			return "", err
-		}
+		return "", l.notary.renew(now)
+	case !kept && l.notary.leftWord(header.Origin) != "": // this process was killed while it gave that log up
+		l.announce = l.notary.leftWord(header.Origin)
 		return "", l.notary.renew(now)
 	case !kept:
 		return "the newest checkpoint is gone", nil
@@ -49,6 +48,7 @@ func (l *Log) resume(segments []segmentName, now time.Time) (why string, err err
 			return fmt.Sprintf("%d records have gone, all of the log %s", newest.Size, newest.Origin), nil
 		}
 		l.notary.open(newest, ranges.NewEmptyRange(0)) // it was named and then nothing was written
+		l.announce = l.notary.leftWord("")             // which is the reason, if there was a log before it
 		return "", nil
 	}
 	return l.resumeIn(last, header, newest, now)
@@ -66,7 +66,7 @@ func (l *Log) resumeBefore(segments []segmentName, now time.Time, err error) (st
 		return why, err
 	}
 	l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; its segment held no other, and was removed", "file", last)
-	return "", os.Remove(last)
+	return "", l.c.disk.Remove(last)
 }
 
 // resumeIn goes through the last segment.
@@ -82,60 +82,58 @@ func (l *Log) resumeIn(last segmentName, header *SegmentRecord, newest Checkpoin
 	if err != nil {
 		return "", err
 	}
-	whole, err := wholeLength(last.path, s != nil)
+	firm := uint64(0) // records of this segment that are not to be cut off
+	switch {
+	case s != nil:
+		firm = allRecords
+	case newest.Size > header.First:
+		firm = newest.Size - header.First
+	}
+	leaves, end, length, err := hashWhole(last.path, firm)
 	if err != nil {
 		return "", err
 	}
-	leaves, torn, err := hashLines(last.path, whole)
-	if err != nil {
-		return "", err
-	}
-	size := header.First + uint64(len(leaves))
 	if why, err := l.continues(last.path, before, leaves, newest); why != "" || err != nil {
 		return why, err
 	}
 	if s != nil {
-		if s.Size != size || torn > 0 {
+		if s.Size != header.First+uint64(len(leaves)) || end != length {
 			return fmt.Sprintf("%s was sealed with %d records and has another end now", last.path, s.Size-s.First), nil
 		}
-	} else if err := l.repair(last.path); err != nil {
+		whole, err := rangeOf(before.End(), leaves)
+		if err != nil {
+			return "", err
+		}
+		if whole, err = join(before, whole); err != nil {
+			return "", err
+		}
+		l.notary.open(newest, whole)
+		return "", nil
+	}
+	if err := l.repair(last.path, end, length); err != nil {
 		return "", err
 	}
 	l.notary.open(newest, before)
-	if err := l.notary.start(last.path, last.number); err != nil {
-		return "", err
+	l.notary.start(last.path, last.number)
+	if l.c.Continue {
+		l.notary.take(leaves)
+		err = l.proceed(last, end)
+	} else {
+		l.notary.end(leaves)
 	}
-	switch {
-	case s != nil:
-		return "", extend(l.notary.own, leaves)
-	case l.c.Continue:
-		return "", l.proceed(last, leaves, now)
-	default:
-		l.notary.seal(leaves, now)
-		return "", nil
-	}
+	_ = l.notary.keep(now, true) // CheckpointHealth tells
+	return "", err
 }
 
-// proceed goes on in the last segment, whose records, with these leaves, are on disk.
-func (l *Log) proceed(last segmentName, leaves []Hash, now time.Time) error {
-	f, err := os.OpenFile(last.path, os.O_WRONLY|os.O_APPEND, 0)
+// proceed goes on in the last segment, which is on disk and ends there.
+func (l *Log) proceed(last segmentName, end int64) error {
+	f, err := l.c.disk.Open(last.path, os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	l.segment = &segment{path: last.path, file: f, started: last.started, durable: info.Size()}
-	l.segment.written.Store(info.Size())
-	l.notary.cover(leaves, now)
+	l.segment = &segment{path: last.path, file: f, disk: l.c.disk, started: last.started, durable: end}
+	l.segment.written.Store(end)
 	return nil
-}
-
-// open takes a log up where a checkpoint of its own and the records before a segment say.
-func (n *notary) open(newest Checkpoint, before *compact.Range) {
-	n.origin, n.newest = newest.Origin, newest
-	n.before, n.own = before, ranges.NewEmptyRange(before.End())
 }
 
 // continues says what contradicts the newest checkpoint, "" if nothing does.
@@ -175,36 +173,40 @@ func (l *Log) sealOf(last segmentName, header *SegmentRecord) (found *seal, err 
 	return found, err
 }
 
-// repair cuts off what a crash left behind the last whole record of a segment, and puts the rest on disk.
-func (l *Log) repair(path string) error {
-	if path == "" {
-		return nil
-	}
-	cut, err := repairTail(path)
-	if err != nil {
+// repair cuts off what a crash left behind the last whole record of a segment, and puts the rest on disk: a checkpoint is
+// about to be signed of it.
+func (l *Log) repair(path string, end, length int64) error {
+	if err := cutFile(l.c.disk, path, end); err != nil {
 		return fmt.Errorf("repairing %s: %w", path, err)
 	}
-	if cut > 0 {
-		l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; it was cut off", "file", path, "bytes", cut)
+	if end < length {
+		l.c.Log.Warn("the audit log ended in a torn record, which nobody was promised; it was cut off", "file", path, "bytes", length-end)
 	}
 	return nil
 }
 
-// wholeLength is where a segment's whole records end: of a sealed one, all its lines.
-func wholeLength(path string, sealed bool) (int64, error) {
-	f, err := os.Open(path)
+// allRecords is more than any segment has.
+const allRecords = 1 << 62
+
+// hashWhole hashes the records of a segment up to the first, behind the first firm ones, that is not whole, and says where
+// that begins and how long the file is. After a power failure there may be a torn line, blocks of zeros, or old lines of
+// another file, at the end or anywhere in what was not synced; what was is all before it.
+func hashWhole(path string, firm uint64) (leaves []Hash, end, length int64, err error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return 0, err
+		return nil, 0, 0, err
 	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	if sealed {
-		return info.Size(), nil
-	}
-	return wholeRecords(f, info.Size())
+	h := sha256.New()
+	_, err = scanLines(path, -1, func(l line) bool {
+		if uint64(len(leaves)) >= firm && !isObject(l.text) {
+			return false
+		}
+		leaves = append(leaves, Hash{})
+		hashLeaf(h, l.text, &leaves[len(leaves)-1])
+		end = l.start + int64(len(l.text)) + 1
+		return true
+	})
+	return leaves, end, info.Size(), err
 }
 
 // hashLines hashes the records of a segment, as far as limit bytes (all if it is negative), and says how many bytes there

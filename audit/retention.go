@@ -65,12 +65,16 @@ func (l *Log) drop(deadline, now time.Time) (dropped int, err error) {
 	if e := l.recordDrop(names, old, now); e != nil {
 		return 0, errors.Join(err, e)
 	}
+	// A segment's seal is all that is left of it.
+	if e := l.c.disk.SyncDirectory(l.c.Directory); e != nil {
+		return 0, errors.Join(err, e)
+	}
 	for _, n := range sealed {
 		// The hashes first: without their segment nobody would come by for them again.
-		if e := os.Remove(leavesPath(n.path)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		if e := l.c.disk.Remove(leavesPath(n.path)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
-		if e := os.Remove(n.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		if e := l.c.disk.Remove(n.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 			continue
 		}
@@ -116,7 +120,7 @@ func (l *Log) sealOld(n segmentName) error {
 	if err != nil {
 		return err
 	}
-	return appendSeal(l.c.Directory, n.replica, &seal{
+	return appendSeal(l.c.disk, l.c.Directory, n.replica, &seal{
 		Segment: filepath.Base(n.path), Number: n.number, Origin: header.Origin, First: header.First, Size: r.End(), Range: hashesOf(r),
 	})
 }
@@ -163,6 +167,5 @@ func (l *Log) recordDrop(names, old []segmentName, now time.Time) error {
 
 // sign has all that is on disk signed for at once.
 func (l *Log) sign(now time.Time) error {
-	l.fold(now, true)
-	return l.notary.behind()
+	return l.fold(now, true)
 }

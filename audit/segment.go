@@ -4,31 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// file is what a segment needs of the operating system.
-type file interface {
-	io.Writer
-	Sync() error
-	Truncate(size int64) error
-	Close() error
-}
-
 // segment is one file of the log. Only its log writes to it, under the log's mutex; anybody may wait for its disk.
 type segment struct {
 	path    string
 	file    file
+	disk    disk
 	started time.Time
 	// written is the length of the whole records in the file.
 	written atomic.Int64
+	// announced says that it has been told to be nearly full; the log's mutex guards it.
+	announced bool
 
-	disk    sync.Mutex    // guards what follows; nobody holds it during an fsync
+	mu      sync.Mutex    // guards what follows; nobody holds it during an fsync
 	syncing chan struct{} // closed when the fsync that is under way ends; nil if none is
 	durable int64         // the length that is on disk
 	lost    error         // the fsync that failed
+	named   bool          // the file's name is on disk; only who syncs asks
 	failed  atomic.Bool   // lost is set
 }
 
@@ -50,13 +47,13 @@ func (s *segment) append(records []byte) error {
 // sync returns when everything up to end is on disk. One of those who wait works for all: an fsync covers what is
 // written when it begins, and whoever came later shares the next.
 func (s *segment) sync(end int64, observe func(func() error) error) error {
-	s.disk.Lock()
-	defer s.disk.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for s.durable < end && s.lost == nil && s.syncing != nil {
 		under := s.syncing
-		s.disk.Unlock()
+		s.mu.Unlock()
 		<-under
-		s.disk.Lock()
+		s.mu.Lock()
 	}
 	if s.durable >= end {
 		return nil
@@ -67,10 +64,10 @@ func (s *segment) sync(end int64, observe func(func() error) error) error {
 		return s.lost
 	}
 	s.syncing = make(chan struct{})
-	written, fsync := s.written.Load(), s.file.Sync
-	s.disk.Unlock()
-	err := observe(fsync)
-	s.disk.Lock()
+	written := s.written.Load()
+	s.mu.Unlock()
+	err := observe(s.flush)
+	s.mu.Lock()
 	close(s.syncing)
 	s.syncing = nil
 	if err != nil {
@@ -82,10 +79,20 @@ func (s *segment) sync(end int64, observe func(func() error) error) error {
 	return nil
 }
 
+// flush puts the file on disk, and the first time its name, too: so that it is made without waiting for a disk.
+func (s *segment) flush() error {
+	if err := s.file.Sync(); err != nil || s.named {
+		return err
+	}
+	err := s.disk.SyncDirectory(filepath.Dir(s.path))
+	s.named = err == nil
+	return err
+}
+
 // onDisk is the length that is on disk.
 func (s *segment) onDisk() int64 {
-	s.disk.Lock()
-	defer s.disk.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.durable
 }
 

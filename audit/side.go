@@ -56,50 +56,75 @@ type seal struct {
 // spans is the seal's range.
 func (s *seal) spans() (*compact.Range, error) { return makeRange(s.First, s.Size, s.Range) }
 
-// appendSeal writes one line, in the place of one that a power failure left torn.
-func appendSeal(directory, replica string, s *seal) (err error) {
+// appendSeal writes one line.
+func appendSeal(d disk, directory, replica string, s *seal) (err error) {
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(sealsPath(directory, replica), os.O_RDWR|os.O_CREATE, 0o600)
+	end, err := mendSeals(d, directory, replica)
+	if err != nil {
+		return err
+	}
+	f, err := d.Open(sealsPath(directory, replica), os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	end, err := endOfLines(f)
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(end); err != nil {
-		return err
-	}
 	if _, err := f.WriteAt(append(line, '\n'), end); err != nil {
 		return err
 	}
 	return f.Sync()
 }
 
-// endOfLines is where the last whole line of a file ends. The file grows for ever and a writer waits: only its end is read.
-func endOfLines(f *os.File) (int64, error) {
+// mendSeals cuts off what a power failure left of a last seal, and says where the seals end.
+func mendSeals(d disk, directory, replica string) (end int64, err error) {
+	path := sealsPath(directory, replica)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err
 	}
-	var b [4 << 10]byte
-	for end := info.Size(); end > 0; {
-		start := max(0, end-int64(len(b)))
-		part := b[:end-start]
-		if _, err := f.ReadAt(part, start); err != nil {
+	end, err = wholeLines(f, info.Size())
+	if err == nil && end < info.Size() {
+		err = cutFile(d, path, end)
+	}
+	return end, err
+}
+
+// wholeLines finds the end of the last whole line. After a power failure a file may end in a torn line, and also in blocks
+// of zeros or in old lines of another file: only a line that is a JSON object counts.
+func wholeLines(r io.ReaderAt, size int64) (int64, error) {
+	for window := int64(64 << 10); ; window *= 4 {
+		window = min(window, size)
+		tail := make([]byte, window)
+		if _, err := r.ReadAt(tail, size-window); err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
-		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
-			return start + int64(i) + 1, nil
+		for end := bytes.LastIndexByte(tail, '\n'); end >= 0; end = bytes.LastIndexByte(tail[:end], '\n') {
+			start := bytes.LastIndexByte(tail[:end], '\n') + 1
+			if start == 0 && window < size {
+				break // the line may begin before the window
+			}
+			if isObject(tail[start:end]) {
+				return size - window + int64(end) + 1, nil
+			}
 		}
-		end = start
+		if window == size {
+			return 0, nil
+		}
 	}
-	return 0, nil
 }
+
+// isObject reports whether a line is a JSON object, as all of ours are.
+func isObject(line []byte) bool { return len(line) > 0 && line[0] == '{' && json.Valid(line) }
 
 // readSeals reads a replica's seals, in the order in which they were written. What is no seal is handed to bad, with its
 // line.
@@ -161,24 +186,10 @@ func readCheckpoint(directory, replica string, keys PublicKeys) (c Checkpoint, o
 	return c, true, err
 }
 
-// replaceFile puts text into a file, whole or not at all, also through a power failure.
-func replaceFile(path string, text []byte) (err error) {
-	draft := path + ".new"
-	f, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(draft))
-	}
-	return os.Rename(draft, path)
-}
-
 // saveLeaves writes hashes of a segment's records from the record from on, counted within the segment. It is no loss if
 // it fails: who needs them hashes the records.
-func saveLeaves(segment string, from uint64, hashes []Hash) (err error) {
-	f, err := os.OpenFile(leavesPath(segment), os.O_WRONLY|os.O_CREATE, 0o600)
+func saveLeaves(d disk, segment string, from uint64, hashes []Hash) (err error) {
+	f, err := d.Open(leavesPath(segment), os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ func (l *Log) run() {
 			return
 		case <-t.C:
 			l.tick()
+		case <-l.nearlyFull:
+			l.tick()
 		}
 	}
 }
@@ -34,7 +36,7 @@ func (l *Log) tick() {
 			l.failed(s, err)
 		}
 	}
-	l.fold(now, false)
+	_ = l.fold(now, false) // CheckpointHealth tells
 	l.notary.lookAtFaults()
 	l.sweep(now)
 }
@@ -102,9 +104,9 @@ func (l *Log) endSegment() error {
 	l.segment = nil
 	err := s.finish(l.metrics.timed)
 	if l.c.Continue && err == nil && s.onDisk() > 0 {
-		l.notary.cover(l.takeLeaves(s.onDisk()), l.c.Now())
-		return l.notary.behind()
+		l.notary.take(l.takeLeaves(s.onDisk()))
+	} else {
+		l.retire(s)
 	}
-	l.retire(s)
-	return err
+	return errors.Join(err, l.notary.keep(l.c.Now(), true))
 }

@@ -538,6 +538,7 @@ func TestRetentionWithADamagedSegment(t *testing.T) {
 			if day > 0 {
 				continue
 			}
+			l.Tick() // it is sealed then
 			mustWrite(t, damaged, bytes.Replace(mustRead(t, damaged), []byte(`"number":1`), []byte(`"number":x`), 1))
 			if !sealed {
 				if err := os.Remove(filepath.Join(dir, "sts-0.seals")); err != nil {
