@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,8 +37,10 @@ type house struct {
 	entered   *exchange.Client
 	records   []exchange.Event
 	down      error // of the record
+	withdrawn bool  // the role of all
 	observed  []string
-	alarms    []string // lines of the log at level ERROR
+	ahead     atomic.Int64 // of the clock, in ns
+	alarms    []string     // lines of the log at level ERROR
 }
 
 // Write takes what is logged.
@@ -48,16 +51,24 @@ func (h *house) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// now is the clock.
+func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
+
 // Verify knows these tokens: "auditor" and "operator" speak of subjects of that role, "nobody" of one without, "plain" of an
-// auditor of a provider without marked access tokens; "down" finds the provider down, and every other is expired.
+// auditor of a provider without marked access tokens; "down" finds the provider down, "short" lives for a minute, "revoked" is good when it is presented and never again, and every
+// other is expired.
 func (h *house) Verify(_ context.Context, p exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.presented = append(h.presented, p)
-	if use != exchange.UseBearer {
+	if use != exchange.UseBearer && use != exchange.UseExplain {
 		return nil, errors.New("presented as something else")
 	}
 	switch token := p.Token.Reveal(); {
+	case token == "revoked" && use == exchange.UseBearer, token == "short" && use == exchange.UseBearer:
+		return &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: "auditor", Expiry: h.now().Add(time.Minute)}, nil
+	case token == "short":
+		return nil, nil // its end is known
 	case token == "auditor", token == "operator", token == "nobody", token == "plain" && p.Type == exchange.TypeJWT:
 		return &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: token}, nil
 	case token == "plain":
@@ -69,6 +80,8 @@ func (h *house) Verify(_ context.Context, p exchange.Presented, use exchange.Use
 }
 
 func (h *house) Enter(c *exchange.Client, _ exchange.Source) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.entered = c
 	if h.limited && c.ID == "" {
 		return exchange.Refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited, "this client's subject tokens").After(time.Minute)
@@ -147,20 +160,30 @@ func mappingService(m stsv1.MappingServiceServer, roles map[string]string) rpc.S
 // houseOf serves these services to bearers.
 func houseOf(t *testing.T, services ...rpc.Service) (*house, *bench) {
 	t.Helper()
+	return houseWith(t, 0, services...)
+}
+
+// houseWith has as many streams at once.
+func houseWith(t *testing.T, streams int64, services ...rpc.Service) (*house, *bench) {
+	t.Helper()
 	h := &house{}
 	resource, err := rpc.ResourceOf("https://sts.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := newBench(t, func(c *rpc.Config, _ *rpc.ServerConfig) {
-		c.Services = services
+		c.Services, c.Streams, c.Now = services, streams, h.now
 		c.Log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelError}))
 		c.Bearers = rpc.BearerConfig{
 			Verifier: h, Limits: h, Recorder: h, Resource: resource, Random: strings.NewReader(strings.Repeat("r", 10_000)),
 			Holds: func(who *exchange.Identity, role string, _ time.Time) bool {
-				return role != "" && (who.Subject == role || who.Subject == "operator" || who.Subject == "plain")
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				return role != "" && !h.withdrawn && (who.Subject == role || who.Subject == "operator" || who.Subject == "plain")
 			},
 			Observe: func(action string, err *exchange.Error) {
+				h.mu.Lock()
+				defer h.mu.Unlock()
 				h.observed = append(h.observed, action)
 				if err != nil {
 					h.observed = append(h.observed, string(err.Reason))
@@ -182,7 +205,13 @@ type told struct {
 
 func (b *bench) getJSON(t *testing.T, path string, authorization ...string) told {
 	t.Helper()
+	return b.getJSONQuery(t, path, "", authorization...)
+}
+
+func (b *bench) getJSONQuery(t *testing.T, path, query string, authorization ...string) told {
+	t.Helper()
 	r := b.post(t, path, "")
+	r.URL.RawQuery = query
 	r.Method, r.Body, r.ContentLength = http.MethodGet, nil, 0
 	r.Header = http.Header{"Authorization": authorization}
 	answer, text := do(t, r)

@@ -144,6 +144,7 @@ type bench struct {
 
 	introspected, revoked *observer
 
+	api     *rpc.API
 	server  *rpc.Server
 	conn    *grpc.ClientConn
 	client  stsv1.TokenServiceClient
@@ -181,7 +182,7 @@ func newBench(t *testing.T, change ...func(*rpc.Config, *rpc.ServerConfig)) *ben
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.web = httptest.NewServer(handler)
+	b.api, b.web = api, httptest.NewServer(handler)
 	t.Cleanup(b.web.Close)
 	b.serve(t, api.Server(sc))
 	return b
@@ -219,6 +220,10 @@ func (b *bench) serve(t *testing.T, s *rpc.Server) {
 
 // kong is the credential of the one client.
 const kong = "Basic a29uZzpzZWNyZXQ="
+
+func withMetadata(ctx context.Context, pairs ...string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
 
 // as is a context with this metadata.
 func as(t *testing.T, pairs ...string) context.Context {

@@ -49,6 +49,9 @@ func newLastings(most int64) *lastings {
 }
 
 func (l *lastings) enter() (leave func(), err *exchange.Error) {
+	if l.ending.Err() != nil {
+		return nil, errStopping()
+	}
 	if l.under.Add(1) > l.most {
 		l.under.Add(-1)
 		return nil, exchange.Refuse(exchange.CodeRateLimited, exchange.ReasonRateLimited,

@@ -1,0 +1,595 @@
+package rpc_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	stsv1 "github.com/lakegate/sts/api/sts/v1"
+	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/server/rpc"
+)
+
+// tails is AuditService with nothing but a tail: a sign of life, then what is put into say, for as long as it may. A subject
+// that is asked for changes that: "flood" gets more than he reads, "panic", "broken" and "silent" what they say.
+type tails struct {
+	stsv1.UnimplementedAuditServiceServer
+	say chan *stsv1.TailEventsResponse
+
+	mu    sync.Mutex
+	asked []*stsv1.TailEventsRequest
+	ended []error
+}
+
+func (s *tails) TailEvents(r *stsv1.TailEventsRequest, to grpc.ServerStreamingServer[stsv1.TailEventsResponse]) (err error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, r)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended = append(s.ended, err)
+	}()
+	switch r.GetSubject() {
+	case "panic":
+		panic("out of order")
+	case "broken":
+		return errors.New("out of order")
+	case "malformed":
+		return exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonRequestMalformed, "no")
+	case "silent":
+		<-to.Context().Done()
+		return to.Context().Err()
+	}
+	if err := to.Send(&stsv1.TailEventsResponse{Cursor: "0"}); err != nil {
+		return err
+	}
+	for r.GetSubject() == "flood" {
+		if err := to.Send(&stsv1.TailEventsResponse{Cursor: strings.Repeat("x", 16<<10)}); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case m := <-s.say:
+			if m == nil {
+				return errors.New("broke down")
+			}
+			if err := to.Send(m); err != nil {
+				return err
+			}
+		case <-to.Context().Done():
+			return to.Context().Err()
+		}
+	}
+}
+
+// ends is how many have ended.
+func (s *tails) ends() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ended)
+}
+
+func (s *tails) service() rpc.Service {
+	return rpc.Service{
+		Register: func(r grpc.ServiceRegistrar) { stsv1.RegisterAuditServiceServer(r, s) },
+		Roles:    map[string]string{"TailEvents": "auditor"},
+		Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
+			return stsv1.RegisterAuditServiceHandlerClient(ctx, mux, stsv1.NewAuditServiceClient(to))
+		},
+		Streams: map[string]string{stsv1.AuditService_TailEvents_FullMethodName: "/v1/audit/events:tail"},
+	}
+}
+
+// gateways are made one at a time: each sets something that all have in common, and that no stream looks at.
+var gateways sync.Mutex
+
+func newTails(t *testing.T, most int64) (*tails, *house, *bench) {
+	t.Helper()
+	s := &tails{say: make(chan *stsv1.TailEventsResponse)}
+	gateways.Lock()
+	defer gateways.Unlock()
+	h, b := houseWith(t, most, s.service())
+	return s, h, b
+}
+
+// listener is one who listens, whichever way he came.
+type listener struct {
+	// next is the next message: its cursor and its event's id; then how it ended.
+	next  func() (cursor, event string, err error)
+	leave func()
+}
+
+// doors are the ways to listen.
+var doors = []string{"grpc", "lines", "events"}
+
+func (b *bench) listen(t *testing.T, door, token, subject string) *listener {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	if door == "grpc" {
+		stream, err := stsv1.NewAuditServiceClient(b.conn).TailEvents(bearer(ctx, token), &stsv1.TailEventsRequest{Subject: subject})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &listener{leave: cancel, next: func() (string, string, error) {
+			m, err := stream.Recv()
+			if err != nil {
+				return "", "", toldOf(err)
+			}
+			return m.GetCursor(), m.GetEvent().GetId(), nil
+		}}
+	}
+	query := ""
+	if subject != "" {
+		query = "?subject=" + subject
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.web.URL+"/v1/audit/events:tail"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	if door == "events" {
+		r.Header.Set("Accept", "application/json;q=0.5, text/event-stream")
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(answer.Body)
+		return &listener{leave: cancel, next: func() (string, string, error) { return "", "", bodyError(string(text), answer.StatusCode) }}
+	}
+	lines := bufio.NewReader(answer.Body)
+	if door == "lines" {
+		if kind := answer.Header.Get("Content-Type"); kind != "application/json" {
+			t.Errorf("lines of %s", kind)
+		}
+		return &listener{leave: cancel, next: func() (string, string, error) { return readLine(lines) }}
+	}
+	if kind := answer.Header.Get("Content-Type"); kind != "text/event-stream" {
+		t.Errorf("events of %s", kind)
+	}
+	return &listener{leave: cancel, next: func() (string, string, error) { return readEvent(lines) }}
+}
+
+// refusal is how a stream ended, in the words of the body.
+type refusal struct {
+	Status int
+	Error_ string          `json:"error"`
+	Reason exchange.Reason `json:"reason"`
+	ID     string          `json:"decision_id"`
+	Said   string          `json:"error_description"`
+}
+
+func (r *refusal) Error() string { return r.Said }
+
+func bodyError(text string, httpStatus int) error {
+	r := &refusal{Status: httpStatus}
+	if err := json.Unmarshal([]byte(text), r); err != nil {
+		return err
+	}
+	return r
+}
+
+func toldOf(err error) error {
+	s := status.Convert(err)
+	info := infoOf(s)
+	if info == nil {
+		return err
+	}
+	return &refusal{Error_: info.GetMetadata()["error"], Reason: exchange.Reason(info.GetReason()), ID: info.GetMetadata()["decision_id"], Said: s.Message()}
+}
+
+type message struct {
+	Result struct {
+		Cursor string
+		Event  struct{ ID string }
+	}
+	Error json.RawMessage
+}
+
+func readLine(from *bufio.Reader) (cursor, event string, err error) {
+	text, err := from.ReadString('\n')
+	if err != nil {
+		return "", "", err
+	}
+	var m message
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return "", "", err
+	}
+	if m.Error != nil {
+		return "", "", bodyError(string(m.Error), 200)
+	}
+	return m.Result.Cursor, m.Result.Event.ID, nil
+}
+
+// readEvent reads as an EventSource does, but for signs of life, which it is not told of.
+func readEvent(from *bufio.Reader) (cursor, event string, err error) {
+	kind, data := "", ""
+	for {
+		text, err := from.ReadString('\n')
+		if err != nil {
+			return "", "", err
+		}
+		switch name, value, _ := strings.Cut(strings.TrimSuffix(text, "\n"), ": "); name {
+		case "":
+			if text != "\n" { // a comment
+				continue
+			}
+			if kind == "end" {
+				return "", "", bodyError(data, 200)
+			}
+			var m message
+			if data != "" {
+				if err := json.Unmarshal([]byte(`{"result":`+data+`}`), &m); err != nil {
+					return "", "", err
+				}
+				if m.Result.Cursor != cursor {
+					return "", "", errors.New("the id is not the cursor")
+				}
+			}
+			return cursor, m.Result.Event.ID, nil
+		case "id":
+			cursor = value
+		case "event":
+			kind = value
+		case "data":
+			data = value
+		}
+	}
+}
+
+// want holds that the next message is that one.
+func (l *listener) want(t *testing.T, cursor, event string) {
+	t.Helper()
+	c, e, err := l.next()
+	if err != nil || c != cursor || e != event {
+		t.Fatalf("got %q, %q, %v; want %q, %q", c, e, err, cursor, event)
+	}
+}
+
+// wantEnd holds that it ends so, and names the record of its beginning.
+func (l *listener) wantEnd(t *testing.T, h *house, reason exchange.Reason, said string) {
+	t.Helper()
+	for {
+		_, _, err := l.next()
+		if err == nil {
+			continue // what was on the way
+		}
+		var r *refusal
+		if !errors.As(err, &r) || r.Reason != reason || !strings.Contains(r.Said, said) {
+			t.Fatalf("ended with %v, want %s: %s", err, reason, said)
+		}
+		if use := h.only(t); r.ID != use.ID {
+			t.Errorf("the end names %q, the record is %q", r.ID, use.ID)
+		}
+		return
+	}
+}
+
+// only is the one record.
+func (h *house) only(t *testing.T) exchange.Event {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.records) != 1 {
+		t.Fatalf("%d records", len(h.records))
+	}
+	return h.records[0]
+}
+
+// until waits for something that must come.
+func until(t *testing.T, what string, come func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !come(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never came: " + what)
+		}
+	}
+}
+
+func bearer(ctx context.Context, token string) context.Context {
+	return withMetadata(ctx, "authorization", "Bearer "+token)
+}
+
+// eachDoor runs a test over each way.
+func eachDoor(t *testing.T, f func(t *testing.T, door string)) {
+	t.Helper()
+	for _, door := range doors {
+		t.Run(door, func(t *testing.T) { t.Parallel(); f(t, door) })
+	}
+}
+
+// A stream is recorded when it begins, before anything is said; it goes on until its caller leaves, and then ends at once.
+func TestStream(t *testing.T) {
+	eachDoor(t, func(t *testing.T, door string) {
+		s, h, b := newTails(t, 1)
+		l := b.listen(t, door, "auditor", "")
+		l.want(t, "0", "")
+		use := h.only(t).Admin
+		if use.Action != "audit.tail_events" || use.Outcome() != exchange.OutcomeGranted || use.By.Bearer.Subject != "auditor" {
+			t.Errorf("recorded as %+v", use)
+		}
+		s.say <- &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "a", Client: "two\nlines"}, Cursor: "1"}
+		l.want(t, "1", "a")
+		s.say <- &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "b"}, Cursor: "2"}
+		l.want(t, "2", "b")
+		l.leave()
+		until(t, "the end of a stream whose caller left", func() bool { return s.ends() == 1 })
+		until(t, "its place", func() bool { // there is but one
+			again := b.listen(t, door, "auditor", "")
+			defer again.leave()
+			_, _, err := again.next()
+			return err == nil
+		})
+	})
+}
+
+// What can be wrong with a stream before it begins is answered and recorded as it is elsewhere.
+func TestStreamThatDoesNotBegin(t *testing.T) {
+	for _, row := range []struct {
+		token, subject string
+		want           refusal
+		recorded       exchange.Outcome
+	}{
+		{"auditor", "malformed", refusal{400, "invalid_request", "request_malformed", "", "no"}, exchange.OutcomeDenied},
+		{"auditor", "broken", refusal{500, "server_error", "internal", "", ""}, exchange.OutcomeFailed},
+		{"auditor", "panic", refusal{500, "server_error", "internal", "", ""}, exchange.OutcomeFailed},
+		{"nobody", "", refusal{403, "insufficient_scope", "role_missing", "", ""}, exchange.OutcomeDenied},
+		{"x", "", refusal{401, "invalid_token", "access_token_invalid", "", ""}, ""},
+		{"down", "", refusal{503, "temporarily_unavailable", "provider_unavailable", "", ""}, ""},
+	} {
+		eachDoor(t, func(t *testing.T, door string) {
+			_, h, b := newTails(t, 0)
+			_, _, err := b.listen(t, door, row.token, row.subject).next()
+			var got *refusal
+			if !errors.As(err, &got) {
+				t.Fatal(err)
+			}
+			id := got.ID
+			got.ID = ""
+			if door == "grpc" {
+				got.Status = row.want.Status
+			}
+			if row.want.Said == "" {
+				got.Said = ""
+			}
+			if diff := cmp.Diff(row.want, *got); diff != "" {
+				t.Errorf("%s %s: %s", row.token, row.subject, diff)
+			}
+			if row.recorded == "" {
+				if id != "summed up" || len(h.records) != 0 {
+					t.Errorf("%s: id %s, %d records", row.token, id, len(h.records))
+				}
+				return
+			}
+			if e := h.only(t); e.ID != id || e.Admin.Outcome() != row.recorded {
+				t.Errorf("%s %s: answered %s, recorded %+v", row.token, row.subject, id, e)
+			}
+		})
+	}
+}
+
+// What can't be recorded isn't told.
+func TestStreamWithoutARecord(t *testing.T) {
+	eachDoor(t, func(t *testing.T, door string) {
+		s, h, b := newTails(t, 0)
+		h.down = errors.New("disk full")
+		_, _, err := b.listen(t, door, "auditor", "").next()
+		var got *refusal
+		if !errors.As(err, &got) || got.Reason != exchange.ReasonAuditUnavailable {
+			t.Errorf("got %v", err)
+		}
+		until(t, "the end of its handler", func() bool { return s.ends() == 1 })
+	})
+}
+
+// The ends of a stream that is under way.
+func TestStreamEnds(t *testing.T) {
+	for name, row := range map[string]struct {
+		token  string
+		end    func(*tails, *house, *bench)
+		reason exchange.Reason
+		said   string
+	}{
+		"after an hour":    {"auditor", func(_ *tails, h *house, _ *bench) { h.ahead.Store(int64(time.Hour)) }, "overloaded", "call again with the last cursor"},
+		"clock set back":   {"auditor", func(_ *tails, h *house, _ *bench) { h.ahead.Store(-int64(time.Hour)) }, "overloaded", "call again"},
+		"token expired":    {"short", func(_ *tails, h *house, _ *bench) { h.ahead.Store(int64(time.Minute)) }, "access_token_invalid", "has expired"},
+		"token no more":    {"revoked", func(*tails, *house, *bench) {}, "access_token_invalid", "no longer good"},
+		"role withdrawn":   {"auditor", func(_ *tails, h *house, _ *bench) { h.mu.Lock(); h.withdrawn = true; h.mu.Unlock() }, "role_missing", "may not do this"},
+		"handler failed":   {"auditor", func(s *tails, _ *house, _ *bench) { s.say <- nil }, "internal", ""},
+		"the server stops": {"auditor", func(_ *tails, _ *house, b *bench) { b.api.EndStreams() }, "overloaded", "this replica stops"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachDoor(t, func(t *testing.T, door string) {
+				s, h, b := newTails(t, 0)
+				l := b.listen(t, door, row.token, "")
+				l.want(t, "0", "")
+				row.end(s, h, b)
+				l.wantEnd(t, h, row.reason, row.said)
+				until(t, "the end of its handler", func() bool { return s.ends() == 1 })
+			})
+		})
+	}
+}
+
+// A good token for single use doesn't end it, and a minute is no hour.
+func TestStreamGoesOn(t *testing.T) {
+	eachDoor(t, func(t *testing.T, door string) {
+		s, h, b := newTails(t, 0)
+		l := b.listen(t, door, "auditor", "")
+		l.want(t, "0", "")
+		h.ahead.Store(int64(59 * time.Minute))
+		looked := func() int {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return len(h.presented)
+		}
+		until(t, "a look at the token", func() bool { return looked() >= 3 })
+		s.say <- &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "a"}, Cursor: "1"}
+		l.want(t, "1", "a")
+	})
+}
+
+// There are so many at once, over all doors, and another may come when one has left. A stop lets none begin.
+func TestStreamsAreFew(t *testing.T) {
+	_, h, b := newTails(t, 2)
+	first, second := b.listen(t, "grpc", "auditor", ""), b.listen(t, "lines", "auditor", "")
+	first.want(t, "0", "")
+	second.want(t, "0", "")
+	for _, door := range doors {
+		_, _, err := b.listen(t, door, "auditor", "").next()
+		var got *refusal
+		if !errors.As(err, &got) || got.Reason != exchange.ReasonRateLimited || door != "grpc" && got.Status != http.StatusTooManyRequests {
+			t.Errorf("%s: a third gets %v", door, err)
+		}
+	}
+	if n := len(h.records); n != 5 {
+		t.Errorf("%d records of five requests", n)
+	}
+	first.leave()
+	until(t, "a place", func() bool {
+		l := b.listen(t, "events", "auditor", "")
+		defer l.leave()
+		_, _, err := l.next()
+		return err == nil
+	})
+	b.api.EndStreams()
+	_, _, err := b.listen(t, "events", "auditor", "").next()
+	var got *refusal
+	if !errors.As(err, &got) || got.Reason != exchange.ReasonOverloaded || got.Status != http.StatusServiceUnavailable {
+		t.Errorf("a stopping server answers %v", err)
+	}
+}
+
+// A handler that never begins is not waited for longer than any other.
+func TestStreamThatIsSilent(t *testing.T) {
+	s, h, b := newTails(t, 0)
+	l := b.listen(t, "grpc", "auditor", "silent")
+	until(t, "the handler", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.asked) == 1 })
+	l.leave()
+	until(t, "its end", func() bool { return s.ends() == 1 })
+	until(t, "its record", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.records) == 1 })
+}
+
+// Who doesn't read holds nothing up: over gRPC he finds an end when he reads again, over HTTP he is hung up on.
+func TestStreamThatIsNotRead(t *testing.T) {
+	t.Run("grpc", func(t *testing.T) {
+		t.Parallel()
+		s, h, b := newTails(t, 0)
+		l := b.listen(t, "grpc", "auditor", "flood")
+		_, _, _ = l.next()
+		h.stall(t, s)
+		l.wantEnd(t, h, exchange.ReasonDeadlineExceeded, "was not read for 30 s")
+	})
+	t.Run("json", func(t *testing.T) {
+		t.Parallel()
+		s, h, b := newTails(t, 0)
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.web.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := io.WriteString(conn, "GET /v1/audit/events:tail?subject=flood HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer auditor\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		h.stall(t, s)
+		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nobody hung up: %v", err)
+		}
+	})
+}
+
+// stall moves the clock until the handler that nobody reads has ended.
+func (h *house) stall(t *testing.T, s *tails) {
+	t.Helper()
+	until(t, "the beginning", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.records) == 1 })
+	until(t, "the end of who isn't read", func() bool {
+		if h.ahead.Load() < int64(50*time.Minute) {
+			h.ahead.Add(int64(10 * time.Second))
+		}
+		time.Sleep(100 * time.Millisecond)
+		return s.ends() == 1
+	})
+}
+
+// Where a stream goes on: by the query string, and by what a reader of events sends when he comes back, which is newer.
+func TestStreamResumes(t *testing.T) {
+	s, _, b := newTails(t, 0)
+	for _, row := range []struct{ query, last, want string }{
+		{"", "", ""}, {"?cursor=a", "", "a"}, {"", "b", "b"}, {"?cursor=a", "b", "b"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.web.URL+"/v1/audit/events:tail"+row.query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer auditor"}, "Accept": {"text/event-stream"}}
+		if row.last != "" {
+			r.Header.Set("Last-Event-ID", row.last)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		_ = answer.Body.Close()
+		if got := s.asked[len(s.asked)-1].GetCursor(); got != row.want {
+			t.Errorf("%+v: goes on at %q", row, got)
+		}
+	}
+}
+
+// A request for a stream is looked at as strictly as any.
+func TestStreamIsStrict(t *testing.T) {
+	s, _, b := newTails(t, 0)
+	for _, query := range []string{"colour=red", "subject=a&subject=b", "access_token=x", "subject=%ff", "Subject=a"} {
+		if got := b.getJSONQuery(t, "/v1/audit/events:tail", query, "Bearer auditor"); got.Status != 400 || got.Reason != exchange.ReasonRequestMalformed {
+			t.Errorf("%s: %+v", query, got)
+		}
+	}
+	field := func(number protowire.Number, text string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), text)
+	}
+	for name, text := range map[string][]byte{
+		"an unknown field": field(99, "x"), "a field twice": append(field(3, "x"), field(3, "y")...), "no text": field(3, "\xff"),
+		"much": field(3, strings.Repeat("x", 300<<10)),
+	} {
+		stream, err := b.conn.NewStream(as(t, "authorization", "Bearer auditor"), &grpc.StreamDesc{ServerStreams: true}, stsv1.AuditService_TailEvents_FullMethodName, grpc.ForceCodec(raw{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.SendMsg(text) // the server may have answered already
+		_ = stream.CloseSend()
+		var answer []byte
+		err = stream.RecvMsg(&answer)
+		if status.Code(err) != codes.InvalidArgument || infoOf(status.Convert(err)).GetReason() != string(exchange.ReasonRequestMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(s.asked) > 0 {
+		t.Errorf("asked %v", s.asked)
+	}
+}
