@@ -1,0 +1,8 @@
+//go:build !unix
+
+package export
+
+import "os"
+
+// lock does nothing where there is no flock: only one process may export what stands in a directory, and into a file.
+func lock(*os.File) error { return nil }
