@@ -29,6 +29,8 @@ const (
 	writeCache, readCache = 48 << 10, 8 << 10
 	// statementTime is what PostgreSQL allows a statement, for one whose caller can't tell it to end any more.
 	statementTime = 30 * time.Second
+	// closeTime is how long a server that no longer answers is waited for.
+	closeTime = 500 * time.Millisecond
 	// writeLock is the key of the advisory lock under which the index is written: any number that nobody else takes.
 	writeLock = 7_391_042_101
 )
@@ -141,7 +143,7 @@ func (d *database) close() error {
 		}()
 		select {
 		case <-closed:
-		case <-time.After(time.Second):
+		case <-time.After(closeTime):
 		}
 	}
 	return err

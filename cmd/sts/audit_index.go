@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 
+	"github.com/lakegate/sts/audit"
 	"github.com/lakegate/sts/audit/index"
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/store"
@@ -22,4 +24,20 @@ func newIndex(cfg *config.Config, log *slog.Logger) (*index.Index, error) {
 		return nil, err
 	}
 	return index.New(c)
+}
+
+// startFeeder makes what brings this replica's logs into the index. The index need not be there: nothing waits for it.
+func (s *service) startFeeder(cfg *config.Config, log *audit.Log, key audit.PublicKey) (err error) {
+	s.feeder, err = index.NewFeeder(index.FeederConfig{
+		Index: s.index, Directory: cfg.Audit.Directory, Log: log, Keys: audit.PublicKeys{key}, Now: now, Logger: s.log, Metrics: s.metrics,
+	})
+	return err
+}
+
+// feedLast brings the last records in, of a log that is closed: its disk may go with this process.
+func (s *service) feedLast(ctx context.Context) error {
+	if s.feeder == nil {
+		return nil
+	}
+	return s.feeder.Own(ctx)
 }

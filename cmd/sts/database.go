@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -79,5 +81,14 @@ func migrate(ctx context.Context, database config.Database, back bool) (said str
 	if back {
 		return "the schema is one step back", l.StepBack(ctx)
 	}
-	return "the schema is up to date", l.Close()
+	return "the schema is up to date", errors.Join(l.Close(), makeIndexTables(ctx, database))
+}
+
+// makeIndexTables makes the tables of the audit index that there always are.
+func makeIndexTables(ctx context.Context, database config.Database) error {
+	i, err := newIndex(&config.Config{Database: database}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return errors.Join(i.Open(ctx), i.Close())
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/lakegate/sts/admission"
 	"github.com/lakegate/sts/audit"
+	"github.com/lakegate/sts/audit/index"
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/databricks"
 	"github.com/lakegate/sts/exchange"
@@ -33,10 +34,11 @@ import (
 )
 
 // A stop takes ten seconds at most: the server takes seven of them for the requests that it has; then mints that nobody
-// waits for any more, the log's last sync, and the last spans have these.
+// waits for any more, the log's last sync, its last records' way into the index, and the last spans have these.
 const (
-	mintsTime  = 1500 * time.Millisecond
+	mintsTime  = time.Second
 	logTime    = time.Second
+	indexTime  = 500 * time.Millisecond
 	tracesTime = 500 * time.Millisecond
 )
 
@@ -77,7 +79,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	at = append(at, "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
 	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening", at...)
 
-	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run} {
+	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run, s.feeder.Run} {
 		s.background(run)
 	}
 	return s.server.Serve(ctx)
@@ -91,6 +93,8 @@ type service struct {
 
 	issuer   *issuer.Issuer
 	identity *identity.Pool
+	index    *index.Index
+	feeder   *index.Feeder
 	policy   *mapping.Engine
 	reload   *reloader
 	server   *server.Server
@@ -123,6 +127,11 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
+	if s.index, err = newIndex(cfg, s.log); err != nil {
+		return err
+	}
+	s.onClose(s.index.Close)
+	s.onClose(within(indexTime, s.feedLast)) // once the log is closed
 	record, err := audit.Open(audit.Config{
 		Directory: cfg.Audit.Directory, Replica: replica(), Key: key, Witnesses: witnessesOf(cfg, ledger, key.Public()),
 		Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention, RecordClaims: cfg.Audit.RecordClaims,
@@ -133,6 +142,9 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	s.log.Info("the audit log is open", "origin", record.Checkpoint().Origin, "records", record.Checkpoint().Size, "key", key.Public().String())
 	s.onClose(within(logTime, record.Close))
+	if err := s.startFeeder(cfg, record, key.Public()); err != nil {
+		return err
+	}
 
 	s.issuer, err = issuer.New(ctx, issuer.Config{
 		Ledger: ledger, Recorder: record, AEAD: aead, Log: s.log, Now: now,
@@ -204,6 +216,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	parts := []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
 		{Name: "audit_checkpoints", Check: record.CheckpointHealth},
+		{Name: "audit_index", Check: s.feeder.Health},
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
 		{Name: "ledger", Check: ledger.Health},
