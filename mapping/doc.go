@@ -39,6 +39,7 @@
 //	service.go           what it needs, what its methods take, one rule or principal
 //	service_list.go      lists and their filters; service_page.go their pages
 //	service_explain.go   an attempt by claims or by a token, explained
+//	service_past.go      an exchange that was recorded, explained
 //	service_versions.go  accepted policies
 //	service_message.go   the compiled form in the words of the file
 package mapping

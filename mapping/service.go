@@ -3,6 +3,7 @@ package mapping
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,13 +19,17 @@ type ServiceConfig struct {
 	Verifier exchange.Verifier
 	// Client finds a registered client; nil where there is none of that id.
 	Client func(id string) *exchange.Client
-	Now    func() time.Time // [time.Now]
+	// Past finds what was recorded, to explain it; nil where nothing is.
+	Past Past
+	Now  func() time.Time // [time.Now]
 }
 
 // Service is MappingService: what the policy in force says. It reads, and each of its answers is made of one snapshot.
 type Service struct {
 	stsv1.UnimplementedMappingServiceServer
 	cfg ServiceConfig
+	// compiling lets policies of the past be compiled one at a time: a large one is seconds of work.
+	compiling sync.Mutex
 }
 
 var _ stsv1.MappingServiceServer = (*Service)(nil)
@@ -67,6 +72,8 @@ func (*Service) Object(answer any) string {
 		return a.GetPrincipal().GetName()
 	case *stsv1.GetPolicyVersionResponse:
 		return a.GetVersion().GetPolicy()
+	case *stsv1.ExplainResponse:
+		return a.GetRecorded().GetDecisionId()
 	}
 	return ""
 }

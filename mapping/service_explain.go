@@ -17,6 +17,9 @@ const maxTraces = 1000
 
 // Explain implements stsv1.MappingServiceServer.
 func (s *Service) Explain(ctx context.Context, r *stsv1.ExplainRequest) (*stsv1.ExplainResponse, error) {
+	if r.GetDecisionId() != "" {
+		return s.explainPast(ctx, r)
+	}
 	p, err := s.policy()
 	if err != nil {
 		return nil, err
@@ -28,6 +31,11 @@ func (s *Service) Explain(ctx context.Context, r *stsv1.ExplainRequest) (*stsv1.
 	if err := p.readParties(a, r); err != nil {
 		return nil, err
 	}
+	return s.explained(ctx, p, a, r), nil
+}
+
+// explained decides about an attempt, and tells of it.
+func (s *Service) explained(ctx context.Context, p *Policy, a *exchange.Attempt, r *stsv1.ExplainRequest) *stsv1.ExplainResponse {
 	answer := &stsv1.ExplainResponse{Policy: p.digest}
 	if a.Err = s.attempt(ctx, p, a, r); a.Err != nil {
 		answer.Reason, answer.Description = string(a.Err.Reason), a.Err.Message
@@ -41,7 +49,7 @@ func (s *Service) Explain(ctx context.Context, r *stsv1.ExplainRequest) (*stsv1.
 	if a.Subject != nil && a.Request != nil {
 		explanation(answer, p.Explain(a))
 	}
-	return answer, nil
+	return answer
 }
 
 // attempt goes the way of an exchange, as far as its decision.
@@ -90,7 +98,7 @@ func paramsOf(r *stsv1.ExplainRequest) exchange.Params {
 func (p *Policy) readParties(a *exchange.Attempt, r *stsv1.ExplainRequest) *exchange.Error {
 	switch given := r.GetSubject() != nil; {
 	case given == (r.GetSubjectToken() != ""):
-		return malformed("send either subject_token or subject")
+		return malformed("send one of subject_token, subject and decision_id")
 	case given && r.GetSubjectTokenType() != "":
 		return malformed("subject_token_type is there without a subject_token")
 	}

@@ -51,34 +51,57 @@ func (s *Service) GetEvent(ctx context.Context, r *stsv1.GetEventRequest) (*stsv
 	if err := checkID("id", r.GetId()); err != nil {
 		return nil, err
 	}
-	e, err := s.cfg.Index.Find(ctx, r.GetId())
+	found, err := s.Recall(ctx, r.GetId())
 	if err != nil {
-		return nil, failed(err)
-	}
-	answer := &stsv1.GetEventResponse{}
-	if answer.Event, err = eventMessage(e); err != nil || e.Exchange == nil {
-		return answer, err
-	}
-	if answer.Subject, err = s.beside(ctx, e.Exchange.Subject); err != nil {
 		return nil, err
 	}
-	if len(e.Exchange.Actors) > 0 {
-		answer.Actor, err = s.beside(ctx, &e.Exchange.Actors[0])
+	answer := &stsv1.GetEventResponse{}
+	for _, part := range []struct {
+		of   *index.Event
+		into **stsv1.Event
+	}{{found.Event, &answer.Event}, {found.Subject, &answer.Subject}, {found.Actor, &answer.Actor}} {
+		if part.of == nil {
+			continue
+		}
+		if *part.into, err = eventMessage(part.of); err != nil {
+			return nil, err
+		}
 	}
-	return answer, err
+	return answer, nil
 }
 
-// beside is the subject event that a reference refers to, nil where there is none any more.
-func (s *Service) beside(ctx context.Context, to *audit.Reference) (*stsv1.Event, error) {
+// Recalled is an event, with the subject events beside it: nil where there are none, or they are past their retention.
+type Recalled struct {
+	Event          *index.Event
+	Subject, Actor *index.Event
+}
+
+// Recall finds an event by its id, as GetEvent does. Its errors are those that GetEvent has.
+func (s *Service) Recall(ctx context.Context, id string) (r Recalled, err error) {
+	if r.Event, err = s.cfg.Index.Find(ctx, id); err != nil {
+		return r, failed(err)
+	}
+	x := r.Event.Exchange
+	if x == nil {
+		return r, nil
+	}
+	if r.Subject, err = s.beside(ctx, x.Subject); err == nil && len(x.Actors) > 0 {
+		r.Actor, err = s.beside(ctx, &x.Actors[0])
+	}
+	return r, err
+}
+
+// beside is the subject event that a reference refers to.
+func (s *Service) beside(ctx context.Context, to *audit.Reference) (*index.Event, error) {
 	if to == nil || to.ID == "" {
 		return nil, nil
 	}
-	e, err := s.cfg.Index.Find(ctx, to.ID)
-	if errors.Is(err, index.ErrNotFound) {
+	switch e, err := s.cfg.Index.Find(ctx, to.ID); {
+	case errors.Is(err, index.ErrNotFound):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, failed(err)
+	default:
+		return e, nil
 	}
-	return eventMessage(e)
 }

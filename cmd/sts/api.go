@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
+	"github.com/lakegate/sts/audit/search"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server"
@@ -23,11 +24,18 @@ type bearerParts struct {
 	gate     exchange.Gate
 	recorder exchange.Recorder
 	clients  *clients.Registry
+	index    search.Index
 }
 
 // serveBearers adds the services for bearers to a server's configuration.
 func (p *bearerParts) serveBearers(c *server.Config) error {
-	mappings, err := mapping.NewService(mapping.ServiceConfig{Engine: p.policy, Verifier: p.verifier, Client: p.clients.Client, Now: now})
+	events, err := search.New(search.Config{Index: p.index, Now: now})
+	if err != nil {
+		return err
+	}
+	mappings, err := mapping.NewService(mapping.ServiceConfig{
+		Engine: p.policy, Verifier: p.verifier, Client: p.clients.Client, Past: past{events}, Now: now,
+	})
 	if err != nil {
 		return err
 	}
@@ -36,6 +44,12 @@ func (p *bearerParts) serveBearers(c *server.Config) error {
 		Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
 			return stsv1.RegisterMappingServiceHandlerClient(ctx, mux, stsv1.NewMappingServiceClient(to))
 		},
+	}, {
+		Register: events.Register, Roles: events.Roles(), Object: events.Object,
+		Route: func(ctx context.Context, mux *runtime.ServeMux, to grpc.ClientConnInterface) error {
+			return stsv1.RegisterAuditServiceHandlerClient(ctx, mux, stsv1.NewAuditServiceClient(to))
+		},
+		Streams: map[string]string{stsv1.AuditService_TailEvents_FullMethodName: "/v1/audit/events:tail"},
 	}}
 	c.Bearers = rpc.BearerConfig{
 		Verifier: p.verifier, Limits: p.gate, Recorder: p.recorder, Random: rand.Reader,

@@ -230,7 +230,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if authorities != nil {
 		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
 	}
-	api := &bearerParts{policy: s.policy, verifier: underTest(s.identity), gate: gate, recorder: record, clients: registry}
+	api := &bearerParts{policy: s.policy, verifier: underTest(s.identity), gate: gate, recorder: record, clients: registry, index: s.index}
 	return s.buildServer(cfg, exchanges, api, authorities, parts)
 }
 
