@@ -27,3 +27,5 @@ func TestLong_EveryCutSwapAndCopyOfAThousandRecords(t *testing.T) {
 }
 
 func TestLong_Killed(t *testing.T) { killed(t, "TestLong_Killed", 34) }
+
+func TestLong_PowerLoss(t *testing.T) { powerLosses(t, 6000) }

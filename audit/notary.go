@@ -136,7 +136,7 @@ func (n *notary) keepInOrder(now time.Time, atOnce bool) error {
 			return err // what comes behind it is not signed before it
 		}
 	}
-	err = errors.Join(n.save(present), n.seal(ended)) // if that fails, it is no reason not to sign
+	err = errors.Join(n.save(present, false), n.seal(ended)) // if that fails, it is no reason not to sign
 	since := now.Sub(n.signed)
 	if due := atOnce || since < 0 || since >= pause; due && whole.End() != n.newest.Size {
 		err = errors.Join(err, n.sign(whole, now))
@@ -165,7 +165,7 @@ func (n *notary) signEnd(s *section, now time.Time) error {
 // seal writes the seals of segments that have ended and been signed for.
 func (n *notary) seal(ended []*section) (err error) {
 	for _, s := range ended {
-		err = errors.Join(err, n.save(s))
+		err = errors.Join(err, n.save(s, true))
 		if e := appendSeal(n.c.disk, n.c.Directory, n.c.Replica, &seal{
 			Segment: filepath.Base(s.path), Number: s.number, Origin: n.origin,
 			First: s.own.Begin(), Size: s.own.End(), Range: hashesOf(s.own), Checkpoint: s.note,
@@ -186,15 +186,15 @@ func (n *notary) size() uint64 {
 	return n.section.own.End()
 }
 
-// save saves the hashes of a section that are not saved yet.
-func (n *notary) save(s *section) error {
+// save saves the hashes of a section that are not saved yet; last says that there will be no more.
+func (n *notary) save(s *section, last bool) error {
 	n.mu.Lock()
 	unsaved, from := s.unsaved, s.saved
 	n.mu.Unlock()
-	if len(unsaved) == 0 {
+	if len(unsaved) == 0 && !last {
 		return nil
 	}
-	if err := saveLeaves(n.c.disk, s.path, from, unsaved); err != nil {
+	if err := saveLeaves(n.c.disk, s.path, from, unsaved, last); err != nil {
 		return fmt.Errorf("saving hashes: %w", err)
 	}
 	n.mu.Lock()

@@ -186,10 +186,14 @@ func readCheckpoint(directory, replica string, keys PublicKeys) (c Checkpoint, o
 	return c, true, err
 }
 
-// saveLeaves writes hashes of a segment's records from the record from on, counted within the segment. It is no loss if
-// it fails: who needs them hashes the records.
-func saveLeaves(d disk, segment string, from uint64, hashes []Hash) (err error) {
-	f, err := d.Open(leavesPath(segment), os.O_WRONLY|os.O_CREATE)
+// saveLeaves writes hashes of a segment's records from the record from on, counted within the segment, and puts them on disk
+// if they are its last. It is no loss if it fails: who needs them hashes the records.
+func saveLeaves(d disk, segment string, from uint64, hashes []Hash, last bool) (err error) {
+	flags := os.O_WRONLY | os.O_CREATE
+	if from == 0 {
+		flags |= os.O_TRUNC // a power failure may have left those of another segment of that name
+	}
+	f, err := d.Open(leavesPath(segment), flags)
 	if err != nil {
 		return err
 	}
@@ -198,12 +202,15 @@ func saveLeaves(d disk, segment string, from uint64, hashes []Hash) (err error) 
 	for i := range hashes {
 		b = append(b, hashes[i][:]...)
 	}
-	_, err = f.WriteAt(b, int64(from)*int64(len(Hash{}))) //nolint:gosec // a segment's records fit a file
-	return err
+	if _, err = f.WriteAt(b, int64(from)*int64(len(Hash{}))); err != nil || !last { //nolint:gosec // a segment's records fit a file
+		return err
+	}
+	return f.Sync()
 }
 
 // readLeaves reads the hashes of a segment's records that were saved: perhaps fewer than it has records, perhaps none. The
-// file is never synced, so a power failure may leave zeros in it: they are no hash, and what follows is not read.
+// file of the last segment is not synced, so a power failure may leave zeros in it: they are no hash, and what follows is not
+// read.
 func readLeaves(segment string) ([]Hash, error) {
 	b, err := os.ReadFile(leavesPath(segment))
 	if errors.Is(err, fs.ErrNotExist) {

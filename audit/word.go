@@ -17,7 +17,10 @@ import (
 func (n *notary) giveUp(why string, now time.Time) {
 	n.files.Lock()
 	defer n.files.Unlock()
-	stem := n.faultStem(now)
+	stem, begun := n.halfDone(why)
+	if !begun {
+		stem = n.faultStem(now)
+	}
 	path := stem + faultSuffix
 	n.c.Log.Error("the audit log contradicts its own checkpoint; it is left as it is, and a log of a new origin begins. "+
 		"Look into it, then remove the file that says so", "fault", why, "file", path)
@@ -30,7 +33,23 @@ func (n *notary) giveUp(why string, now time.Time) {
 	}
 	n.told.Lock()
 	defer n.told.Unlock()
-	n.faults = append(n.faults, path)
+	if !begun {
+		n.faults = append(n.faults, path)
+	}
+}
+
+// halfDone finds the word of a process that was killed before it had put the checkpoint beside it.
+func (n *notary) halfDone(why string) (stem string, found bool) {
+	n.told.Lock()
+	defer n.told.Unlock()
+	if len(n.faults) == 0 {
+		return "", false
+	}
+	path := n.faults[len(n.faults)-1]
+	stem = strings.TrimSuffix(path, faultSuffix)
+	said, err := os.ReadFile(path)
+	_, beside := os.Lstat(stem + checkpointSuffix)
+	return stem, err == nil && strings.TrimSpace(string(said)) == why && errors.Is(beside, os.ErrNotExist)
 }
 
 // faultStem is what the names of a fault's files begin with. Nothing of an earlier fault is overwritten, also where the
