@@ -184,6 +184,9 @@ func (f *fragileFile) write(p []byte, at int64, write func() (int, error)) (int,
 	if f.d.off() {
 		return 0, errPower
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if at < 0 { // every file that is written by Write is new, or appended to
 		at = int64(len(f.node.now))
 	}
