@@ -91,7 +91,7 @@ func (f *File) Close() error {
 	}
 	file := f.file
 	f.file = nil
-	return file.Close()
+	return unlockFile(file)
 }
 
 // open opens and locks the file, anew where another stands at its path.
@@ -124,8 +124,7 @@ func (f *File) open() error {
 
 // trouble gives the file up: it is opened again for the next try.
 func (f *File) trouble(err error) error {
-	_ = f.file.Close()
-	f.file = nil
+	_ = f.Close()
 	return problem(err)
 }
 

@@ -46,7 +46,7 @@ func (o *owner) release() error {
 	defer o.mu.Unlock()
 	var errs []error
 	for _, f := range o.held {
-		errs = append(errs, f.Close())
+		errs = append(errs, unlockFile(f))
 	}
 	clear(o.held)
 	return errors.Join(errs...)
@@ -62,3 +62,6 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlockFile ends the lock before it closes the file: a child that is just being started has a copy of it for a moment.
+func unlockFile(f *os.File) error { return errors.Join(unlock(f), f.Close()) }
