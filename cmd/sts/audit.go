@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	stsv1 "github.com/lakegate/sts/api/sts/v1"
 	"github.com/lakegate/sts/audit"
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/exchange"
@@ -76,7 +77,8 @@ func witnessesOf(cfg *config.Config, ledger exchange.Ledger, key audit.PublicKey
 }
 
 func auditCommand() *cobra.Command {
-	return group("audit", "The audit log", auditVerifyCommand(), auditReceiptCommand(), auditKeyCommand())
+	return group("audit", "The audit log", auditSearchCommand(), auditTailCommand(), auditShowCommand(), auditLookupCommand(),
+		auditStatsCommand(), auditCheckpointsCommand(), auditReindexCommand(), auditReceiptCommand(), auditVerifyCommand(), auditKeyCommand())
 }
 
 // auditSource is where a command finds the keys, and what else it needs to know.
@@ -178,14 +180,20 @@ func auditKeyCommand() *cobra.Command {
 func auditReceiptCommand() *cobra.Command {
 	var source auditSource
 	cmd := &cobra.Command{
-		Use:   "receipt DIR ID --key KEY",
-		Short: "Print the receipt of the record with an id: proof that it is in the log, for whoever has the key",
-		Long: `Looks through the log in DIR for the record and prints its receipt (C2SP tlog-proof), which sts audit verify --receipt
-verifies anywhere. A record that came in the last second may have none yet.`,
-		Args: cobra.ExactArgs(2),
+		Use:   "receipt ID --config FILE | receipt DIR ID --key KEY",
+		Short: "Print the receipt of the event with an id: proof that it is in its log, for whoever has the key",
+		Long: `Prints the receipt (C2SP tlog-proof) of an event out of the index, whichever replica recorded it, living or gone; or, with
+DIR, of a record out of the log there. sts audit verify --receipt verifies it anywhere. An event of the last second may
+have none yet.`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !source.named() {
+			switch {
+			case !source.named():
 				return errors.New("name the key by --key, or the configuration by --config")
+			case len(args) == 1 && source.config == "":
+				return errors.New("name the configuration by --config, or the folder of the log before the id")
+			case len(args) == 1:
+				return indexedReceipt(cmd, source.config, args[0])
 			}
 			f, err := source.open(cmd.Context(), false)
 			if err != nil {
@@ -195,12 +203,21 @@ verifies anywhere. A record that came in the last second may have none yet.`,
 			if err != nil {
 				return found(err)
 			}
-			_, err = cmd.OutOrStdout().Write(text)
-			return found(err)
+			return write(cmd.OutOrStdout(), text)
 		},
 	}
 	source.flags(cmd)
 	return cmd
+}
+
+func indexedReceipt(cmd *cobra.Command, config, id string) error {
+	return withAuditor(cmd, config, func(ctx context.Context, a *auditor) error {
+		answer, err := ask(ctx, a, "audit.get_receipt", a.service.GetReceipt, &stsv1.GetReceiptRequest{Id: id})
+		if err != nil {
+			return err
+		}
+		return write(cmd.OutOrStdout(), []byte(answer.GetReceipt()))
+	})
 }
 
 func receiptOf(directory, id string, keys audit.PublicKeys) ([]byte, error) {

@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 // TestCommandLine runs each script of testdata: what somebody types, and what the program must answer.
 func TestCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:  "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"auditlog": auditlog},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("DEPLOY", mustAbs(t, "../../deploy/config"))
 			return nil
