@@ -1,0 +1,96 @@
+package index_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lakegate/sts/audit/index"
+)
+
+// snapshot is what an index tells: all events, as far as they are told apart, and the counts.
+func snapshot(t *testing.T, i *index.Index) (events []string, counts []index.HourCount) {
+	t.Helper()
+	all := everything(t, i)
+	for n := range all {
+		e := &all[n]
+		line := e.Origin + " " + string(e.Raw)
+		if e.Exchange != nil {
+			line += " " + e.Exchange.Principal
+		}
+		events = append(events, line)
+	}
+	counts, err := i.Statistics(t.Context(), index.StatisticsQuery{
+		From: start, To: start.Add(31 * 24 * time.Hour), By: []index.Field{index.FieldPrincipal, index.FieldRule, index.FieldOutcome},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events, counts
+}
+
+// An index that is made anew has what the logs have, and what it alone had: logs whose disk is gone, and the beginning of
+// one whose first segments are past their retention.
+func TestReindex(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		i := b.open(t, func(c *index.Config) { c.PartitionEvents = 100 })
+		r := newReplica(t, "sts-0")
+		var clock atomic.Int64 // in milliseconds since start
+		r.now = func() time.Time { return start.Add(time.Duration(clock.Add(1)) * time.Millisecond) }
+		r.start(i)
+		r.grant(200)
+		r.stop()
+		dead := fill(t, newLogbook(t, "dead"), 250)
+		if _, err := i.Add(t.Context(), dead.batch(t, 0, 250)); err != nil {
+			t.Fatal(err)
+		}
+		removeOldest(t, r.dir, 2)
+		events, counts := snapshot(t, i)
+
+		reindexed := func(name string, reindex func() error) {
+			t.Helper()
+			if err := reindex(); err != nil {
+				t.Fatal(name, err)
+			}
+			r.feeds(i, nil)
+			if err := r.feeder.CatchUp(t.Context()); err != nil {
+				t.Fatal(name, err)
+			}
+			again, recounted := snapshot(t, i)
+			if diff := cmp.Diff(events, again); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			if diff := cmp.Diff(counts, recounted); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			if _, err := i.Partitions(t.Context()); err != nil {
+				t.Error(name, err)
+			}
+			for n := 0; n < 250; n += 31 {
+				proves(t, i, dead, n)
+			}
+			for _, e := range everything(t, i)[:250] {
+				if _, err := i.Receipt(t.Context(), e.ID); err != nil {
+					t.Errorf("%s: %s: %v", name, e.Raw, err)
+				}
+			}
+		}
+		reindexed("anew", func() error { return i.Reindex(t.Context(), r.dir) })
+		reindexed("cut off, and gone on with by who adds", func() error { return i.BeginReindex(t.Context(), r.dir) })
+		reindexed("twice", func() error {
+			if err := i.BeginReindex(t.Context(), r.dir); err != nil {
+				return err
+			}
+			return i.Reindex(t.Context(), r.dir)
+		})
+		// Nothing is lost of what no directory has.
+		if err := i.Reindex(t.Context(), t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		if again, recounted := snapshot(t, i); !cmp.Equal(events, again) || !cmp.Equal(counts, recounted) {
+			t.Errorf("%d of %d events", len(again), len(events))
+		}
+	})
+}
