@@ -66,17 +66,28 @@ func (s *search) page(ctx context.Context, below id) (Page, error) {
 		case newest.low.compare(newest.high) >= 0:
 			heap.Pop(&s.sources)
 			continue
-		case s.rows >= s.budget:
+		case s.rows >= s.budget && newest.high.compare(high) < 0: // each page goes down by something
 			page.Next = s.q.cursor(newest.high) // all that is not below it has been looked at
 			return page, nil
 		default:
-			if err := s.fetch(ctx, newest, s.q.PageSize+1-len(page.Events)); err != nil {
+			if err := s.fetch(ctx, newest, s.share(newest, s.q.PageSize+1-len(page.Events))); err != nil {
 				return Page{}, err
 			}
 		}
 		heap.Fix(&s.sources, 0)
 	}
 	return page, nil
+}
+
+// share is how many hits of newest to read where so many are wanted: fewer if other partitions will give some of them.
+func (s *search) share(newest *source, wanted int) int {
+	overlapping := 0
+	for _, p := range s.sources {
+		if p.high.compare(newest.low) > 0 {
+			overlapping++ // itself, too
+		}
+	}
+	return min(wanted, wanted/overlapping+leastShare)
 }
 
 // wanted is where q's events may be: [low, high). ok is false if nowhere.
@@ -113,6 +124,9 @@ func (s *search) open(ctx context.Context, low, high id) error {
 
 // Find implements [Reading].
 func (i *Index) Find(ctx context.Context, id string) (*Event, error) {
+	if _, ok := parseID(id); !ok {
+		return nil, ErrNotFound
+	}
 	page, err := i.Search(ctx, Query{ID: id, PageSize: 1})
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ const (
 	statementRows = 50
 	// foundRows is what reading and checking a hit costs, in rows of terms.
 	foundRows = 10
+	// leastShare is how many hits are read at least, where they are wanted.
+	leastShare = 16
 	// countRows is up to where the rows of a term are counted, to find the rarest.
 	countRows = 2_000
 	// firstStep is how many rows of the driving term are gone through at first, where others must hold, too; each further
