@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Entry is a record in its place in a log.
@@ -127,15 +129,26 @@ func (f *Follower) refresh() error {
 	return err
 }
 
-// newestSegment is the number of a replica's newest segment.
-func newestSegment(directory, replica string) (newest uint64, err error) {
+// newestSegment is the number of a replica's newest segment that something was written to: one that is empty belongs to no
+// log yet.
+func newestSegment(directory, replica string) (uint64, error) {
 	names, err := listSegments(directory)
-	for _, n := range names {
-		if n.replica == replica {
-			newest = max(newest, n.number)
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range slices.Backward(names) {
+		if n.replica != replica {
+			continue
+		}
+		info, err := os.Stat(n.path)
+		if err == nil && info.Size() > 0 {
+			return n.number, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
 		}
 	}
-	return newest, err
+	return 0, nil
 }
 
 // scan yields the records [from, end) of a part, and returns how far it came, and whether more are wanted.
