@@ -44,8 +44,10 @@ type fileEnd struct {
 	t    testing.TB
 }
 
-func (f fileEnd) destination() export.Destination { return smallFile{&export.File{Path: f.path, Log: quietly}} }
-func (f fileEnd) text() string                    { return readFile(f.t, f.path) }
+func (f fileEnd) destination() export.Destination {
+	return smallFile{&export.File{Path: f.path, Log: quietly}}
+}
+func (f fileEnd) text() string { return readFile(f.t, f.path) }
 
 // commandEnd is a folder, into which a program puts each batch, by its id: that is how such a program knows one again.
 type commandEnd struct {

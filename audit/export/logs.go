@@ -22,7 +22,8 @@ type logs struct {
 	sized  map[string]stamp
 	tracks []*track // the present one last
 	looked time.Time
-	own    string // origin of the present log
+	own    string // origin of the present log, as of then
+	whole  bool   // the present log had records, then
 }
 
 // stamp is how a log's newest segment looked when its records were counted.
@@ -37,7 +38,7 @@ type stamp struct {
 // look brings the tracks up to date: those of logs that are there now, and their sizes. make makes a new one.
 func (l *logs) look(make func(audit.Standing) *track) error {
 	present := l.c.Log.Checkpoint()
-	if now := l.c.Now(); present.Origin == l.own && now.Sub(l.looked) < scanEvery && !now.Before(l.looked) {
+	if now := l.c.Now(); present.Origin == l.own && (l.whole || present.Size == 0) && now.Sub(l.looked) < scanEvery && !now.Before(l.looked) {
 		l.present(present)
 		return nil
 	}
@@ -76,11 +77,13 @@ func (l *logs) look(make func(audit.Standing) *track) error {
 	for _, gone := range known {
 		gone.stop()
 	}
-	if own == nil {
+	if own == nil && present.Size > 0 {
 		return fmt.Errorf("the log %s is not in %s, or exported by another process", present.Origin, l.c.Directory)
 	}
-	l.tracks = append(others, own)
-	l.looked, l.own = l.c.Now(), present.Origin
+	if l.tracks = others; own != nil {
+		l.tracks = append(l.tracks, own)
+	}
+	l.looked, l.own, l.whole = l.c.Now(), present.Origin, own != nil
 	l.present(present)
 	return nil
 }

@@ -99,6 +99,7 @@ func (t *track) peek(limit uint64) (*audit.Entry, error) {
 			t.close()
 			return nil, err
 		case err != nil:
+			t.close() // to meet it again, where there is something to send before it
 			return nil, &damagedError{err}
 		case e.Index != t.read:
 			t.close()
