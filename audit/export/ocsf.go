@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"encoding/json"
 )
 
@@ -15,7 +16,7 @@ func (ocsfFormat) NeedsSubjects() bool { return true }
 //
 //	exchange, failures   Authentication (3002), Logon
 //	mint, admin          API Activity (6003)
-//	subject, segment, … Base Event (0): of those only metadata and unmapped say something
+//	subject, segment, …  Base Event (0): of those only metadata and unmapped say something
 //
 // What the schema has no place for stands under unmapped, as in the record.
 func (ocsfFormat) Line(w *Whole) ([]byte, error) {
@@ -46,7 +47,7 @@ func (ocsfFormat) Line(w *Whole) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(e)
+		return e.text()
 	}
 	rest, err := parseObject(w.Raw)
 	if err != nil {
@@ -58,7 +59,15 @@ func (ocsfFormat) Line(w *Whole) ([]byte, error) {
 	if len(rest) > 0 {
 		e.Unmapped = rest.text()
 	}
-	return json.Marshal(e)
+	return e.text()
+}
+
+func (e *ocsfEvent) text() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // nobody shows it in a page
+	err := enc.Encode(e)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
 // mapped are the members of a record whose whole content the event has elsewhere.

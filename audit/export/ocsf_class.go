@@ -63,17 +63,17 @@ func (e *ocsfEvent) exchange(w *Whole) {
 	e.Actor = &ocsfActor{AppName: x.Client}
 	if s := x.Subject; s != nil {
 		e.User = person(s.Issuer, s.Subject, w.Who)
-		e.Actor.IDP = &ocsfNamed{Name: s.Issuer}
+		e.Actor.IDP = provider(s.Issuer)
 	}
 	if len(x.Actors) > 0 {
 		e.Actor.User = person(x.Actors[0].Issuer, x.Actors[0].Subject, nil)
 	}
-	e.SrcEndpoint = endpoint(x.Peer, "")
+	e.SrcEndpoint = endpoint(x.Peer)
 	e.Service = &ocsfNamed{Name: "sts"}
 	if x.Principal != "" {
 		e.Service = &ocsfNamed{Name: x.Principal, UID: x.ApplicationID}
 	}
-	e.DstEndpoint = endpoint(x.Workspace, "")
+	e.DstEndpoint = endpoint(x.Workspace)
 	if x.TokenSHA256 != "" {
 		e.Session = &ocsfSession{UID: x.TokenSHA256}
 		if !x.ExpiresAt.IsZero() {
@@ -88,7 +88,7 @@ func (e *ocsfEvent) failures(f *audit.FailuresRecord) {
 	e.class(classAuthentication, activityLogon)
 	e.oauth()
 	e.User, e.Service = unknownUser(), &ocsfNamed{Name: "sts"}
-	e.SrcEndpoint = endpoint(f.Source, "")
+	e.SrcEndpoint = endpoint(f.Source)
 	e.Count, e.StartTime, e.EndTime = f.Count, f.Time.UnixMilli(), f.Time.UnixMilli()
 	if !f.Until.IsZero() {
 		e.EndTime = f.Until.UnixMilli()
@@ -102,7 +102,7 @@ func (e *ocsfEvent) mint(m *audit.MintRecord) {
 	e.Metadata.Correlation = m.ID
 	e.API = &ocsfAPI{Operation: "token.mint", Service: &ocsfNamed{Name: "Databricks"}}
 	e.Actor = &ocsfActor{AppName: "sts", User: servicePrincipal(m.Principal, m.ApplicationID)}
-	e.SrcEndpoint, e.DstEndpoint = endpoint("", m.Replica), endpoint(m.Workspace, "")
+	e.SrcEndpoint, e.DstEndpoint = here(m.Replica), endpoint(m.Workspace)
 	e.Resources = []ocsfResource{{Name: m.TokenSHA256, Type: "token"}}
 	if m.TokenSHA256 == "" {
 		e.Resources = nil
@@ -115,11 +115,13 @@ func (e *ocsfEvent) admin(a *audit.AdminRecord) {
 	e.API = &ocsfAPI{Operation: a.Action, Service: &ocsfNamed{Name: "sts"}}
 	e.Actor = &ocsfActor{AppName: a.Client}
 	if c := a.Caller; c != nil {
-		e.Actor.User, e.Actor.IDP = person(c.Issuer, c.Subject, nil), &ocsfNamed{Name: c.Issuer}
+		e.Actor.User, e.Actor.IDP = person(c.Issuer, c.Subject, nil), provider(c.Issuer)
 	} else if a.Client == "" {
 		e.Actor.AppName = "sts"
 	}
-	e.SrcEndpoint = endpoint(a.Peer, a.Replica)
+	if e.SrcEndpoint = endpoint(a.Peer); a.Peer == "" {
+		e.SrcEndpoint = here(a.Replica)
+	}
 	if a.Object != "" {
 		e.Resources = []ocsfResource{{Name: a.Object}}
 	}

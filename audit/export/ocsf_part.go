@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/lakegate/sts/audit"
@@ -66,6 +67,9 @@ func unknownUser() *ocsfUser { return &ocsfUser{Name: "unknown", TypeID: 0, Type
 
 // person is who a token speaks of, with the groups that its record has.
 func person(issuer, sub string, who *audit.SubjectRecord) *ocsfUser {
+	if sub == "" {
+		return unknownUser()
+	}
 	u := &ocsfUser{Name: sub, UID: sub, Domain: issuer, TypeID: 1, Type: "User"}
 	if who != nil {
 		for _, name := range who.Groups {
@@ -75,21 +79,32 @@ func person(issuer, sub string, who *audit.SubjectRecord) *ocsfUser {
 	return u
 }
 
+// provider is who vouches for a person.
+func provider(issuer string) *ocsfNamed {
+	if issuer == "" {
+		return nil
+	}
+	return &ocsfNamed{Name: issuer}
+}
+
 // servicePrincipal is a user of Databricks.
 func servicePrincipal(name, applicationID string) *ocsfUser {
+	if name == "" && applicationID == "" {
+		return unknownUser()
+	}
 	return &ocsfUser{Name: name, UID: applicationID, TypeID: 3, Type: "System"}
 }
 
-// endpoint is the other end of a connection; otherwise names it where there was none.
-func endpoint(address, otherwise string) *ocsfEndpoint {
-	if _, err := netip.ParseAddr(address); err == nil {
-		return &ocsfEndpoint{IP: address}
-	}
-	if address == "" {
-		address = otherwise
-	}
+// here is this end.
+func here(replica string) *ocsfEndpoint { return &ocsfEndpoint{Name: cmp.Or(replica, "unknown")} }
+
+// endpoint is the other end, by its address or by its name; nil where it is not known.
+func endpoint(address string) *ocsfEndpoint {
 	if address == "" {
 		return nil
+	}
+	if _, err := netip.ParseAddr(address); err == nil {
+		return &ocsfEndpoint{IP: address}
 	}
 	return &ocsfEndpoint{Name: address}
 }
