@@ -44,7 +44,10 @@ type Service struct {
 	cfg Config
 }
 
-var _ stsv1.AuditServiceServer = (*Service)(nil)
+var (
+	_ stsv1.AuditServiceServer = (*Service)(nil)
+	_ Index                    = (*index.Index)(nil)
+)
 
 // signOfLife is less than the time after which proxies hang up on a stream in which nothing comes (60 s, mostly).
 const signOfLife = 10 * time.Second
