@@ -48,6 +48,10 @@ type Config struct {
 	// Continue goes on in the last segment, which Close leaves open: for a program that writes a record and ends.
 	Continue bool
 
+	// Space says how many bytes are free to this process on the disk of a directory, and how many there are; the operating
+	// system's word if it is left out.
+	Space func(directory string) (free, size uint64, err error)
+
 	Now     func() time.Time // time.Now if it is left out
 	Random  io.Reader        // crypto/rand if it is left out; read by one goroutine at a time
 	Log     *slog.Logger
@@ -89,6 +93,9 @@ func (c *Config) complete() error {
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader
+	}
+	if c.Space == nil {
+		c.Space = spaceOf
 	}
 	if c.disk == nil {
 		c.disk = realDisk{}

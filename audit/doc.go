@@ -9,6 +9,7 @@
 //	log.go       the log: what is written when, what is awaited, how it ends
 //	recover.go   how a log that failed comes back by itself, and leaves a record of the gap
 //	tick.go      what happens twice a second: disk, summaries, the tree, retention
+//	space.go     how much room the disk has, and the alarm that it gets little
 //	segment.go   one file: writing, group fsync, giving it up
 //	files.go     the directory: names, torn tails
 //	retention.go old segments, and the record that says where they went

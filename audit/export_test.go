@@ -14,6 +14,9 @@ type (
 // RealDisk is the one that a log has by itself.
 var RealDisk Disk = realDisk{}
 
+// SpaceOf is what a log asks by itself.
+var SpaceOf = spaceOf
+
 // On makes logs of c write to d.
 func (c *Config) On(d Disk) { c.disk = d }
 

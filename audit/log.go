@@ -53,6 +53,7 @@ type Log struct {
 	fault  fault
 
 	notary notary
+	space  space
 
 	attendants []*attendant
 	attending  sync.WaitGroup

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,8 @@ type metrics struct {
 	leaves      prometheus.Gauge
 	checkpoints prometheus.Counter
 	lag         *prometheus.GaugeVec // by witness
+
+	free, freeRatio prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -37,7 +40,12 @@ func newMetrics(r prometheus.Registerer) metrics {
 		lag: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sts_audit_witness_lag_seconds", Help: "How long a witness has lacked the newest checkpoint; 0 while it has it.",
 		}, []string{"witness"}),
+
+		free:      factory.NewGauge(prometheus.GaugeOpts{Name: "sts_audit_disk_free_bytes", Help: "Bytes that are free on the audit log's disk; not a number where that can't be found out."}),
+		freeRatio: factory.NewGauge(prometheus.GaugeOpts{Name: "sts_audit_disk_free_ratio", Help: "Share of the audit log's disk that is free; not a number where that can't be found out."}),
 	}
+	m.free.Set(math.NaN())
+	m.freeRatio.Set(math.NaN())
 	for _, kind := range recordTypes {
 		m.records[kind] = records.WithLabelValues(kind)
 	}

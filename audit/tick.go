@@ -12,6 +12,7 @@ func (l *Log) run() {
 	defer close(l.stopped)
 	t := time.NewTicker(interval)
 	defer t.Stop()
+	l.look(l.c.Now())
 	for {
 		select {
 		case <-l.stop:
@@ -25,7 +26,7 @@ func (l *Log) run() {
 }
 
 // tick writes the summaries whose second is over, puts the log on disk, folds what is there into the tree and signs for
-// it, brings a failed log back, and drops old files.
+// it, brings a failed log back, drops old files, and looks how much room there is.
 func (l *Log) tick() {
 	l.ticks.Lock()
 	defer l.ticks.Unlock()
@@ -39,6 +40,7 @@ func (l *Log) tick() {
 	_ = l.fold(now, false) // CheckpointHealth tells
 	l.notary.lookAtFaults()
 	l.sweep(now)
+	l.look(now)
 }
 
 func (l *Log) current() *segment {

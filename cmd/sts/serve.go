@@ -134,7 +134,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	s.onClose(within(indexTime, s.feedLast)) // once the log is closed
 	record, err := audit.Open(audit.Config{
 		Directory: cfg.Audit.Directory, Replica: replica(), Key: key, Witnesses: witnessesOf(cfg, ledger, key.Public()),
-		Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention, RecordClaims: cfg.Audit.RecordClaims,
+		Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention, RecordClaims: cfg.Audit.RecordClaims, Space: diskSpace(),
 		Now: now, Log: s.log, Metrics: s.metrics,
 	})
 	if err != nil {
@@ -216,6 +216,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	parts := []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
 		{Name: "audit_checkpoints", Check: record.CheckpointHealth},
+		{Name: "audit_disk", Check: record.SpaceHealth},
 		{Name: "audit_index", Check: s.feeder.Health},
 		{Name: "configuration", Check: s.reload.health},
 		{Name: "identity_providers", Check: s.identity.Health},
