@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// maxBody bounds what the emulators read of one request.
+// maxBody bounds what the emulators read of one request, unless they are told otherwise.
 const maxBody = 1 << 20
 
 // maxSecrets bounds what [Server.Secrets] remembers; the oldest goes first.
@@ -34,6 +34,8 @@ type Config struct {
 	// ErrorBody writes the body of a fault that names a status (≥ 400) and no body; nil means an empty one. The format
 	// is the fault's.
 	ErrorBody func(status int, format string) []byte
+	// MaxBody bounds what is read of one request, in bytes; 1 MiB if zero.
+	MaxBody int64
 	// OnReset runs when the server is reset; nil means nothing to do.
 	OnReset func()
 }
@@ -63,6 +65,9 @@ func NewServer(cfg Config) *Server {
 	}
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = maxBody
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), control: http.NewServeMux(), url: strings.TrimSuffix(cfg.URL, "/")}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -172,7 +177,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control.ServeHTTP(w, r)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
 	if err != nil {
 		http.Error(w, "the body is too large or was cut off", http.StatusRequestEntityTooLarge)
 		return

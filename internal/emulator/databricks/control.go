@@ -8,11 +8,12 @@ import (
 	"github.com/lakegate/sts/internal/emulator"
 )
 
-// Setup is what POST /_emulator/setup takes: principals and endpoints are added or replaced, switches, if given, are
+// Setup is what POST /_emulator/setup takes: principals, endpoints and volumes are added or replaced, switches, if given, are
 // replaced as a whole.
 type Setup struct {
 	Principals []Principal `json:"principals"`
 	Endpoints  []Endpoint  `json:"endpoints"`
+	Volumes    []Volume    `json:"volumes"`
 	Switches   *Switches   `json:"switches"`
 }
 
@@ -25,6 +26,11 @@ func (s *Server) Apply(setup Setup) error {
 	}
 	for _, e := range setup.Endpoints {
 		if err := s.PutEndpoint(e); err != nil {
+			return err
+		}
+	}
+	for _, v := range setup.Volumes {
+		if err := s.PutVolume(v); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,9 @@ const (
 	KeysRoute      = "GET /oidc/jwks.json"
 	TokenRoute     = "POST /oidc/v1/token"
 	InvokeRoute    = "POST /serving-endpoints/{name}/invocations"
+	UploadRoute    = "PUT /api/2.0/fs/files/{path...}"
+	DownloadRoute  = "GET /api/2.0/fs/files/{path...}" // HEAD, too
+	ListRoute      = "GET /api/2.0/fs/directories/{path...}"
 )
 
 // Config describes the workspace.
@@ -34,6 +37,8 @@ type Config struct {
 	// Principals and Endpoints are there from the start. More can be put in with PutPrincipal and PutEndpoint.
 	Principals []Principal
 	Endpoints  []Endpoint
+	// Volumes are there from the start. More can be put in with PutVolume.
+	Volumes []Volume
 	// Switches choose where the real one's behaviour isn't certain.
 	Switches Switches
 	// Key signs access tokens; a new one of 2,048 bits if nil. Tests that start many workspaces share one, since making
@@ -57,6 +62,8 @@ type Server struct {
 	switches   Switches
 	principals map[string]Principal // by application id
 	endpoints  map[string]Endpoint  // by name
+	volumes    map[string]Volume    // by path
+	files      map[string]file      // by path
 	live       map[string]issued    // by the token's hash
 	minted     map[string]int       // by application id
 	used       map[string]time.Time // jti of assertions taken once, until their expiry
@@ -78,10 +85,11 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, principals: map[string]Principal{}, endpoints: map[string]Endpoint{},
+		volumes: map[string]Volume{}, files: map[string]file{},
 		live: map[string]issued{}, minted: map[string]int{}, used: map[string]time.Time{},
 	}
 	s.Server = emulator.NewServer(emulator.Config{
-		Addr: cfg.Addr, URL: cfg.URL, Now: cfg.Now, ErrorBody: errorBody, OnReset: s.onReset,
+		Addr: cfg.Addr, URL: cfg.URL, Now: cfg.Now, ErrorBody: errorBody, OnReset: s.onReset, MaxBody: maxUpload + 1,
 		Plain: []string{
 			"grant_type", "client_id", "scope", "authorization_details", "subject_token_type", "requested_token_type",
 			"audience", "resource", "assume_group", "client_assertion_type",
@@ -97,6 +105,11 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	for _, v := range cfg.Volumes {
+		if err := s.PutVolume(v); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range cfg.Principals {
 		if err := s.PutPrincipal(p); err != nil {
 			return nil, err
@@ -107,6 +120,9 @@ func New(cfg Config) (*Server, error) {
 	s.Handle(KeysRoute, s.serveKeys)
 	s.Handle(TokenRoute, s.serveToken)
 	s.Handle(InvokeRoute, s.serveInvocation)
+	s.Handle(UploadRoute, s.serveUpload)
+	s.Handle(DownloadRoute, s.serveDownload)
+	s.Handle(ListRoute, s.serveList)
 	s.Control("POST /_emulator/tokens", s.postTokens)
 	s.Control("POST /_emulator/setup", s.postSetup)
 	return s, nil

@@ -14,6 +14,7 @@
 //	issuerkeys.go   issuers' keys, fetched over HTTP and kept for 15 minutes
 //	issue.go        access tokens: JWTs of realistic length, and the list of those that live
 //	serving.go      POST /serving-endpoints/{name}/invocations
+//	files.go        the Files API: /api/2.0/fs/…, over volumes
 //	errors.go       both error formats
 //	control.go      POST /_emulator/{tokens,setup}
 //

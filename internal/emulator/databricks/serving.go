@@ -30,28 +30,12 @@ func (s *Server) serveInvocation(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) authorize(r *http.Request) (Endpoint, string, *refusal) {
+	token, p, refused := s.bearer(r)
+	if refused != nil {
+		return Endpoint{}, "", refused
+	}
 	refuse := func(status int, code, text, cause string) (Endpoint, string, *refusal) {
 		return Endpoint{}, "", &refusal{status, code, text, cause}
-	}
-	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
-		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED",
-			"Credential was not sent or was of an unsupported type for this API.", "no bearer token")
-	}
-	token, cause := s.find(bearer)
-	if cause != "" {
-		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED", "Invalid access token.", cause)
-	}
-	p, known := s.Principal(token.principal)
-	switches := s.currentSwitches()
-	switch {
-	case !known:
-		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED", "Invalid access token.", "unknown principal")
-	case p.Inactive && switches.InactiveTokensDie:
-		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED", "Invalid access token.", "principal is inactive")
-	case p.Unassigned:
-		return refuse(http.StatusForbidden, "PERMISSION_DENIED", "User does not have access to the workspace.",
-			"principal has no access to the workspace")
 	}
 	name := r.PathValue("name")
 	s.mu.Lock()
@@ -72,4 +56,31 @@ func (s *Server) authorize(r *http.Request) (Endpoint, string, *refusal) {
 			"details do not cover the endpoint")
 	}
 	return endpoint, token.principal, nil
+}
+
+// bearer finds the live token of a call of the APIs, and its principal, which may use the workspace.
+func (s *Server) bearer(r *http.Request) (issued, Principal, *refusal) {
+	refuse := func(status int, code, text, cause string) (issued, Principal, *refusal) {
+		return issued{}, Principal{}, &refusal{status, code, text, cause}
+	}
+	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
+		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED",
+			"Credential was not sent or was of an unsupported type for this API.", "no bearer token")
+	}
+	token, cause := s.find(bearer)
+	if cause != "" {
+		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED", "Invalid access token.", cause)
+	}
+	p, known := s.Principal(token.principal)
+	switch {
+	case !known:
+		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED", "Invalid access token.", "unknown principal")
+	case p.Inactive && s.currentSwitches().InactiveTokensDie:
+		return refuse(http.StatusUnauthorized, "UNAUTHENTICATED", "Invalid access token.", "principal is inactive")
+	case p.Unassigned:
+		return refuse(http.StatusForbidden, "PERMISSION_DENIED", "User does not have access to the workspace.",
+			"principal has no access to the workspace")
+	}
+	return token, p, nil
 }

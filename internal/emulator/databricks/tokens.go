@@ -24,7 +24,7 @@ const (
 
 // scopes are those that are known by name; the real one has some more.
 var scopes = []string{
-	"all-apis", "sql", "model-serving", "unity-catalog", "scim", "access-management", "genie", "jobs",
+	"all-apis", "sql", "model-serving", "unity-catalog", "scim", "access-management", "genie", "jobs", "files",
 	"openid", "profile", "email", "offline_access",
 }
 
