@@ -68,11 +68,12 @@ type desk struct {
 	*mapping.Service
 	house    *house
 	verifier *verifier
+	past     pasts
 }
 
 func newDesk(t *testing.T, policy string) *desk {
 	t.Helper()
-	d := &desk{house: newHouse(t, newLedger()), verifier: &verifier{}}
+	d := &desk{house: newHouse(t, newLedger()), verifier: &verifier{}, past: pasts{}}
 	d.load(t, policy)
 	exchanges := []string{exchange.GrantTypeTokenExchange}
 	registered := map[string]*exchange.Client{
@@ -82,7 +83,7 @@ func newDesk(t *testing.T, policy string) *desk {
 	}
 	var err error
 	d.Service, err = mapping.NewService(mapping.ServiceConfig{
-		Engine: d.house.Engine, Verifier: d.verifier, Client: func(id string) *exchange.Client { return registered[id] }, Now: func() time.Time { return today },
+		Engine: d.house.Engine, Verifier: d.verifier, Client: func(id string) *exchange.Client { return registered[id] }, Past: d.past, Now: func() time.Time { return today },
 	})
 	if err != nil {
 		t.Fatal(err)
