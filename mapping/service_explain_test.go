@@ -180,8 +180,8 @@ func TestExplainRefuses(t *testing.T) {
 		change func(*stsv1.ExplainRequest)
 		says   string
 	}{
-		{"neither token nor subject", func(r *stsv1.ExplainRequest) { r.Subject = nil }, "either subject_token or subject"},
-		{"both", func(r *stsv1.ExplainRequest) { r.SubjectToken = "ada" }, "either subject_token or subject"},
+		{"neither token nor subject", func(r *stsv1.ExplainRequest) { r.Subject = nil }, "one of subject_token, subject and decision_id"},
+		{"both", func(r *stsv1.ExplainRequest) { r.SubjectToken = "ada" }, "one of subject_token, subject and decision_id"},
 		{"a type without its token", func(r *stsv1.ExplainRequest) { r.SubjectTokenType = "x" }, "without a subject_token"},
 		{"no client", func(r *stsv1.ExplainRequest) { r.Client = "" }, "client names none"},
 		{"an unknown client", func(r *stsv1.ExplainRequest) { r.Client = "gong" }, "client names none"},
