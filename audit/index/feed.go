@@ -36,6 +36,8 @@ const (
 	sweepEvery = time.Hour
 	// firstRetry and lastRetry bound how long the feeder waits after a failure.
 	firstRetry, lastRetry = 500 * time.Millisecond, 15 * time.Second
+	// addTime and sweepTime are how long the database may take: one that no longer answers is not waited for.
+	addTime, sweepTime = 30 * time.Second, 10 * time.Minute
 )
 
 // Feeder brings the records of a directory's logs into the index as checkpoints come to cover them. Nobody waits for it:
@@ -80,12 +82,17 @@ func NewFeeder(c FeederConfig) (*Feeder, error) {
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sts_audit_index_lag_seconds", Help: "How long the audit index has lacked records of this replica's log; 0 while it lacks none.",
 	}, func() float64 {
-		if f.lag() == 0 {
-			return 0
-		}
-		return max(0, c.Now().Sub(time.Unix(0, f.current.Load())).Seconds())
+		return f.behind().Seconds()
 	})
 	return f, nil
+}
+
+// behind is for how long records of the own log have been missing.
+func (f *Feeder) behind() time.Duration {
+	if f.lag() == 0 {
+		return 0
+	}
+	return max(0, f.c.Now().Sub(time.Unix(0, f.current.Load())))
 }
 
 func (f *Feeder) lag() uint64 {
@@ -145,7 +152,9 @@ func (f *Feeder) round(ctx context.Context) error {
 		f.looked = now
 	}
 	if since := now.Sub(f.swept); since < 0 || since >= sweepEvery {
-		events, err := f.c.Index.Sweep(ctx)
+		limited, cancel := context.WithTimeout(ctx, sweepTime)
+		defer cancel()
+		events, err := f.c.Index.Sweep(limited)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,8 @@ func (f *Feeder) log(origin string) *fed {
 
 // know asks the index how far it has come with a log.
 func (f *Feeder) know(ctx context.Context, l *fed) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, addTime)
+	defer cancel()
 	if l.next, err = f.c.Index.Next(ctx, l.origin); err == nil {
 		l.known, l.before = true, nil
 	}
@@ -93,6 +95,8 @@ func (f *Feeder) read(l *fed, c audit.Checkpoint, size uint64) (Batch, error) {
 // add brings a batch in. After an error nobody knows whether it got in: the index is asked.
 func (f *Feeder) add(ctx context.Context, l *fed, b Batch) error {
 	l.known = false
+	ctx, cancel := context.WithTimeout(ctx, addTime)
+	defer cancel()
 	added, err := f.c.Index.Add(ctx, b)
 	var gap *GapError
 	switch {
