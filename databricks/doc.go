@@ -1,4 +1,4 @@
-// Package databricks mints Databricks tokens, and believes nothing of an answer that it can check.
+// Package databricks mints Databricks tokens, uploads files with one of its own, and believes nothing of an answer that it can check.
 //
 // Start at [Minter.Mint] in minter.go: make an assertion or take a secret, trade it at the workspace's token endpoint,
 // check the answer word by word, fix when the token ends. Whatever goes wrong is an *exchange.Error that says what to
@@ -12,6 +12,8 @@
 //	expiry.go    when a token ends, in fact
 //	refusal.go   reading a bad answer: refused, unavailable, or nonsense
 //	members.go   a JSON object by exact names
+//	own.go       a principal that the service itself uses: its token, recorded like any other
+//	volume.go    files into a volume, by the SDK's Files API
 //	breaker.go   what is refused is not asked again at once, and stands in nobody else's way
 //
 // A mint is one request. There is no retry inside it: the token that is cached lasts while its renewal fails, the

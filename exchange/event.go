@@ -20,6 +20,7 @@ type MintCause string
 const (
 	CauseMiss    MintCause = "miss"    // somebody waits for it
 	CauseRenewal MintCause = "renewal" // ahead of need
+	CauseExport  MintCause = "export"  // for the service itself, which brings records somewhere
 )
 
 // Mint is one attempt to obtain a token from Databricks.

@@ -26,6 +26,7 @@
 //
 // Deciding:
 //
+//	own.go         what the service itself uses
 //	decide.go      Policy.Decide: target, denies, allows, then what was asked for
 //	target.go      audience and resource -> workspace and principal, within what the client may ask for
 //	match.go       one rule against one attempt
