@@ -32,6 +32,7 @@
 //	key.go       the key that signs; checkpoint.go  what it signs
 //	side.go      the files beside the segments; scan.go  the lines of a segment
 //	witness.go   how checkpoints leave the host; witness_ledger.go, witness_outside.go  where to
+//	retire.go    the word that a log is gone for good, so that it is not missed
 //	chain.go     a log as its files are: roots and proofs out of them
 //	receipt.go   a record's proof for whoever has the key
 //	verify.go    all logs of a directory, against all checkpoints; walk.go  one log; hold.go  one segment, and which

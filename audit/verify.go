@@ -18,6 +18,8 @@ type Verification struct {
 	Keys PublicKeys
 	// Checkpoints were kept elsewhere. A log can't show its own truncation: they do. The log of each must be there.
 	Checkpoints []Checkpoint
+	// Retired are logs that need not be there any more.
+	Retired []Retirement
 }
 
 // Fault is something that is not as it was written: of each log the first.
@@ -59,6 +61,9 @@ type Verified struct {
 	Proven uint64 `json:"proven"`
 	// Skipped are sizes of checkpoints that can't be checked any more, since the records up to them were dropped.
 	Skipped []uint64 `json:"skipped,omitempty"`
+	// Retired is set where somebody said that the log is gone for good. It is verified all the same where it is here; Segments
+	// is 0 where it is not.
+	Retired *Retirement `json:"retired,omitempty"`
 }
 
 // Verify reads all logs, and holds every byte against the checkpoints that are kept with them and elsewhere. An error is
@@ -270,12 +275,30 @@ func (w *verifier) gone() {
 	}
 }
 
-// missing says which logs are not there at all.
+// missing says which logs are not there at all, and were not retired.
 func (w *verifier) missing() {
+	for i := range w.logs {
+		w.logs[i].Retired = w.retired(w.logs[i].Origin)
+	}
 	for _, origin := range slices.Sorted(maps.Keys(w.outside)) {
 		largest := slices.MaxFunc(w.outside[origin], func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
-		if largest.Size > 0 { // else nothing was ever in it
+		switch r := w.retired(origin); {
+		case largest.Size == 0: // nothing was ever in it
+		case r == nil:
 			w.fault(Fault{Origin: origin, What: fmt.Sprintf("the log is missing, with %d records or more", largest.Size)})
+		case largest.Size > r.Size:
+			w.fault(Fault{Origin: origin, What: fmt.Sprintf("the log is missing, with %d records or more; it was retired with %d, and went on since", largest.Size, r.Size)})
+		default:
+			replica, _ := replicaOf(origin)
+			w.logs = append(w.logs, Verified{Origin: origin, Replica: replica, Records: r.Size, Retired: r})
 		}
 	}
+}
+
+func (w *verifier) retired(origin string) *Retirement {
+	i := slices.IndexFunc(w.v.Retired, func(r Retirement) bool { return r.Origin == origin })
+	if i < 0 {
+		return nil
+	}
+	return &w.v.Retired[i]
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,7 +79,7 @@ func witnessesOf(cfg *config.Config, ledger exchange.Ledger, key audit.PublicKey
 
 func auditCommand() *cobra.Command {
 	return group("audit", "The audit log", auditSearchCommand(), auditTailCommand(), auditShowCommand(), auditLookupCommand(),
-		auditStatsCommand(), auditCheckpointsCommand(), auditReindexCommand(), auditReceiptCommand(), auditVerifyCommand(), auditKeyCommand())
+		auditStatsCommand(), auditCheckpointsCommand(), auditReindexCommand(), auditReceiptCommand(), auditVerifyCommand(), auditRetireCommand(), auditKeyCommand())
 }
 
 // auditSource is where a command finds the keys, and what else it needs to know.
@@ -99,6 +100,7 @@ type auditFound struct {
 	keys       audit.PublicKeys
 	folder     string             // the configuration's; "" without it
 	registered []audit.Checkpoint // what the ledger has kept, if that was asked for
+	retired    []audit.Retirement // the same
 }
 
 // open finds the keys; and with the configuration, the folder of the log and, if it is asked to, all checkpoints that the
@@ -142,7 +144,10 @@ func (s *auditSource) open(ctx context.Context, registered bool) (f auditFound, 
 		f.keys = audit.PublicKeys{key.Public()}
 	}
 	if registered {
-		f.registered, err = audit.NewLedgerWitness(ledger, f.keys...).All(ctx)
+		witness := audit.NewLedgerWitness(ledger, f.keys...)
+		if f.registered, err = witness.All(ctx); err == nil {
+			f.retired, err = witness.Retired(ctx)
+		}
 	}
 	return f, err
 }
@@ -269,7 +274,7 @@ With --receipt it verifies a receipt, which needs nothing but the key, and print
 			if receipt != "" {
 				return found(verifyReceipt(cmd.OutOrStdout(), receipt, f.keys))
 			}
-			v := audit.Verification{Directories: args, Keys: f.keys, Checkpoints: f.registered}
+			v := audit.Verification{Directories: args, Keys: f.keys, Checkpoints: f.registered, Retired: f.retired}
 			if len(args) == 0 {
 				v.Directories = []string{f.folder}
 			}
@@ -351,6 +356,9 @@ func printVerified(w io.Writer, logs []audit.Verified, faults []audit.Fault) err
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "LOG\tSEGMENTS\tRECORDS\tPROVEN\tPAST RETENTION")
 	for _, l := range logs {
+		if l.Retired != nil && l.Segments == 0 {
+			continue
+		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\n", l.Origin, l.Segments, l.Records, l.Proven, l.Dropped)
 	}
 	if err := t.Flush(); err != nil {
@@ -359,6 +367,11 @@ func printVerified(w io.Writer, logs []audit.Verified, faults []audit.Fault) err
 	for _, l := range logs {
 		for _, size := range l.Skipped {
 			fmt.Fprintf(w, "not checked: the checkpoint of %d records of %s, which are past their retention\n", size, l.Origin)
+		}
+	}
+	for _, l := range logs {
+		if r := l.Retired; r != nil {
+			fmt.Fprintf(w, "retired: %s, with %d records, by %s at %s: %s\n", l.Origin, r.Size, r.By, r.At.Format(time.RFC3339), r.Reason)
 		}
 	}
 	for _, f := range faults {
