@@ -12,6 +12,7 @@
 //	batch.go    many exchanges in one call
 //	bearer.go   all other services: authenticate the bearer, ask for his role, record the use; bearer_resource.go is the
 //	            API's description as a protected resource
+//	stream.go   what lasts: begun, recorded, looked after each second, ended; stream_json.go writes it as lines or as events
 //	message.go  messages to the core's parameters, the core's answer to messages
 //	server.go   the gRPC server: its bounds, health, reflection, unknown methods; turnstile.go counts what is under way
 //	gateway.go  the JSON entrance: framing, routes, answers

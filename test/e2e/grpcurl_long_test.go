@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -20,5 +21,23 @@ func TestLong_GRPCURL(t *testing.T) {
 	}
 	if status := w.Invoke("churn", a.AccessToken); status != http.StatusOK {
 		t.Errorf("the token calls the model: status %d", status)
+	}
+}
+
+// TestLong_GRPCURLAudit asks the audit as docs/api.md says.
+func TestLong_GRPCURLAudit(t *testing.T) {
+	t.Parallel()
+	shell := auditShell(t)
+	for _, line := range auditCommands(t, "grpcurl") {
+		line = strings.Replace(line, "grpcurl ", "exec go tool -modfile=../../tools/grpcurl/go.mod grpcurl -plaintext ", 1)
+		if strings.Contains(line, "TailEvents") {
+			if said := firstPrinted(t, shell(line)); said != "{\n" {
+				t.Errorf("%s\n%s", line, said)
+			}
+			continue
+		}
+		if out, err := shell(line).Output(); err != nil || !strings.HasPrefix(string(out), "{") {
+			t.Errorf("%s\n%v: %s", line, err, out)
+		}
 	}
 }
