@@ -72,7 +72,7 @@ func fold(words []string) string {
 func quote(word string) string {
 	switch {
 	case strings.Contains(word, "$"):
-		return `"` + word + `"`
+		return `"` + strings.ReplaceAll(word, `"`, `\"`) + `"`
 	case strings.ContainsAny(word, ` "{}[]*`):
 		return "'" + word + "'"
 	}

@@ -23,7 +23,7 @@ type story struct {
 func (s *story) tell(ctx context.Context, dir string) {
 	s.ctx = ctx
 	s.opening(dir)
-	for _, step := range []func(){s.scientist, s.contractor, s.again, s.lifetime, s.records} {
+	for _, step := range []func(){s.scientist, s.contractor, s.again, s.lifetime, s.records, s.audit} {
 		step()
 		s.gap()
 		if ctx.Err() != nil {
@@ -170,6 +170,35 @@ func (s *story) records() {
 		"Both carry the hash of the token: where a token turns up, it can be found who got it.")
 	s.check(token != "" && len(s.lines(token)) == 0 && len(s.lines(s.shell.get("ADA"))) == 0 && len(s.lines(s.shell.get("SECRET"))) == 0,
 		"No token and no secret is in the log.")
+}
+
+// audit asks the service itself, where the step before looked into its files.
+func (s *story) audit() {
+	s.title("6  The audit answers")
+	s.prose("Sue is in the group security, which the policy makes an auditor. She asks who became ml-inference.")
+	s.signIn("SUE", `{"claims": {"sub": "sue", "groups": ["security"]}, "lifetime": "1h"}`)
+	sue := []string{"Authorization: Bearer $SUE"}
+	who := call{url: "$STS/v1/audit/events?principal=ml-inference&type=exchange", header: sue}
+	s.command(who.curl())
+	events := s.events(who, 3)
+	for _, e := range events {
+		s.record(e, field{"subject.sub", ""}, field{"rule", ""}, field{"expires_at", ""})
+	}
+	s.check(len(events) == 3 && events[0].get("subject.sub") == "bob" && events[1].get("subject.sub") == "ada" && events[2].get("rule") == "data-scientists-call-models",
+		"Bob once and Ada twice, the newest first, each with the rule that let them.")
+	s.gap()
+
+	s.prose("A token has turned up in a chat. Whose is it, and does it still open anything?")
+	leaked := call{
+		url: "$STS/v1/audit/tokens:lookup", header: append(sue, "Content-Type: application/json"), data: []string{`{"token":"$TOKEN"}`},
+	}
+	s.command(leaked.curl())
+	a := leaked.do(s.ctx, s.shell)
+	found := parse(a.body)
+	s.answer(fmt.Sprintf(`{"kind":%q,"alive":%s,"expires_at":%q}`, found.get("kind"), found.get("alive"), found.get("expires_at")))
+	handed := found.objects("events")
+	s.check(found.get("kind") == "handed_out" && found.get("alive") == "true" && len(handed) == 2 && handed[0].get("subject.sub") == "ada",
+		"It is Ada's, from both of her calls, and Databricks takes it until %s.", found.get("expires_at"))
 }
 
 func (s *story) closing() {

@@ -48,7 +48,7 @@ func demoOnce(t *testing.T, program string) {
 	temp := t.TempDir()
 	out, err := demo(t, temp, program, "--once").CombinedOutput()
 	told := string(out)
-	if err != nil || !strings.Contains(told, "All 16 checks held.") || strings.Contains(told, "✗") || strings.Contains(told, "\x1b") {
+	if err != nil || !strings.Contains(told, "All 18 checks held.") || strings.Contains(told, "✗") || strings.Contains(told, "\x1b") {
 		t.Errorf("%v:\n%s", err, told)
 	}
 	for line := range strings.Lines(told) {
@@ -82,7 +82,7 @@ func demoByHand(t *testing.T, program string) {
 	}
 
 	pasted := commands(told)
-	if n := strings.Count(pasted, "curl "); n < 9 {
+	if n := strings.Count(pasted, "curl "); n < 12 {
 		t.Errorf("only %d times curl in:\n%s", n, pasted)
 	}
 	shell := exec.Command("bash", "-euo", "pipefail")
@@ -93,7 +93,7 @@ func demoByHand(t *testing.T, program string) {
 	}
 	for _, want := range []string{
 		`"access_token":"`, `{"predictions":[0.87]}`, `"reason":"denied_by_rule"`, `"rule":"no-contractors"`,
-		`"POST /oidc/v1/token":{"calls":2,"ok":2}`, "\n" + `"cache":"memory"` + "\n", `"exp":`, `"type":"mint"`,
+		`"POST /oidc/v1/token":{"calls":2,"ok":2}`, "\n" + `"cache":"memory"` + "\n", `"exp":`, `"type":"mint"`, `handed_out`,
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %s in what bash gave back:\n%s", want, out)
@@ -134,7 +134,7 @@ func demoFails(t *testing.T, program string) {
 		t.Fatal(err)
 	}
 	out, err := demo(t, temp, wrapper, "--once").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "✗ does not hold: From iat") || !strings.Contains(string(out), "1 of 16 checks did not hold") {
+	if err == nil || !strings.Contains(string(out), "✗ does not hold: From iat") || !strings.Contains(string(out), "1 of 18 checks did not hold") {
 		t.Errorf("%v:\n%s", err, out)
 	}
 }

@@ -87,6 +87,16 @@ func (s *story) mints() int {
 	return n
 }
 
+// events are what a search of the audit finds, once that many are there: what has just happened is found a second later.
+func (s *story) events(search call, n int) (found []object) {
+	for began := time.Now(); time.Since(began) < startTime && s.ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+		if found = parse(search.do(s.ctx, s.shell).body).objects("events"); len(found) >= n {
+			break
+		}
+	}
+	return found
+}
+
 // decode is the command that shows the claims of the token of that name.
 func decode(name string) string {
 	return fold([]string{`echo "$` + name + `" | cut -d. -f2 | tr _- /+`, `| awk '{while (length % 4) $0 = $0 "="; print}' | base64 -d; echo`})
@@ -98,6 +108,17 @@ func (s *story) payload(name string) string {
 	payload, _, _ := strings.Cut(rest, ".")
 	text, _ := base64.RawURLEncoding.DecodeString(payload)
 	return string(text)
+}
+
+// objects are the members of a list.
+func (o object) objects(name string) (all []object) {
+	list, _ := o[name].([]any)
+	for _, v := range list {
+		if m, isObject := v.(map[string]any); isObject {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // time is a member that is a NumericDate (RFC 7519 §2).
