@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
@@ -20,11 +21,24 @@ import (
 // record's id: a batch that comes again has the same.
 type OTLP struct {
 	Client collogspb.LogsServiceClient
+	// Conn is closed at the end; nil for none.
+	Conn io.Closer
 	// Version is this build's.
 	Version string
 }
 
-var _ Destination = (*OTLP)(nil)
+var (
+	_ Destination = (*OTLP)(nil)
+	_ io.Closer   = (*OTLP)(nil)
+)
+
+// Close implements io.Closer.
+func (o *OTLP) Close() error {
+	if o.Conn == nil {
+		return nil
+	}
+	return o.Conn.Close()
+}
 
 // Limits implements Destination. A collector takes 4 MiB a request, unless it is told otherwise.
 func (*OTLP) Limits() Limits {

@@ -79,7 +79,7 @@ func witnessesOf(cfg *config.Config, ledger exchange.Ledger, key audit.PublicKey
 
 func auditCommand() *cobra.Command {
 	return group("audit", "The audit log", auditSearchCommand(), auditTailCommand(), auditShowCommand(), auditLookupCommand(),
-		auditStatsCommand(), auditCheckpointsCommand(), auditReindexCommand(), auditReceiptCommand(), auditVerifyCommand(), auditRetireCommand(), auditKeyCommand())
+		auditStatsCommand(), auditCheckpointsCommand(), auditReindexCommand(), auditExportCommand(), auditReceiptCommand(), auditVerifyCommand(), auditRetireCommand(), auditKeyCommand())
 }
 
 // auditSource is where a command finds the keys, and what else it needs to know.

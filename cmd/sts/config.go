@@ -40,6 +40,9 @@ func configCheckCommand() *cobra.Command {
 			if err != nil {
 				return found(err)
 			}
+			if err := checkExports(cfg, policy); err != nil {
+				return found(err)
+			}
 			if err := reportTests(cmd, policy); err != nil {
 				return err
 			}

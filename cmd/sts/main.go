@@ -11,6 +11,7 @@
 //	audit.go      sts audit verify|receipt|key, and who signs and witnesses the log's checkpoints
 //	audit_open.go what the commands that ask the audit work with; audit_ask.go  how they ask it, on record
 //	audit_*.go    one or two of those commands each; audit_flags.go their flags, audit_table.go how people are shown things
+//	exports.go    where records go beside the log; audit_export.go prints them
 //	database.go   sts database migrate, and which ledger it is
 //	clock.go      the one clock (clock_testclock.go in programs under test)
 package main

@@ -20,6 +20,7 @@ import (
 
 	"github.com/lakegate/sts/admission"
 	"github.com/lakegate/sts/audit"
+	"github.com/lakegate/sts/audit/export"
 	"github.com/lakegate/sts/audit/index"
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/databricks"
@@ -34,11 +35,12 @@ import (
 )
 
 // A stop takes ten seconds at most: the server takes seven of them for the requests that it has; then mints that nobody
-// waits for any more, the log's last sync, its last records' way into the index, and the last spans have these.
+// waits for any more, the log's last sync, its last records' way into the index and to the exports, and the last spans have
+// these.
 const (
 	mintsTime  = time.Second
 	logTime    = time.Second
-	indexTime  = 500 * time.Millisecond
+	lastTime   = 500 * time.Millisecond
 	tracesTime = 500 * time.Millisecond
 )
 
@@ -82,6 +84,9 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run, s.feeder.Run} {
 		s.background(run)
 	}
+	if s.exports != nil {
+		s.background(s.exports.Run)
+	}
 	return s.server.Serve(ctx)
 }
 
@@ -95,6 +100,7 @@ type service struct {
 	identity *identity.Pool
 	index    *index.Index
 	feeder   *index.Feeder
+	exports  *export.Exports // nil for none
 	policy   *mapping.Engine
 	reload   *reloader
 	server   *server.Server
@@ -131,7 +137,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		return err
 	}
 	s.onClose(s.index.Close)
-	s.onClose(within(indexTime, s.feedLast)) // once the log is closed
+	s.onClose(within(lastTime, together(s.feedLast, s.exportLast))) // once the log is closed
 	record, err := audit.Open(audit.Config{
 		Directory: cfg.Audit.Directory, Replica: replica(), Key: key, Witnesses: witnessesOf(cfg, ledger, key.Public()),
 		Sync: audit.Sync(cfg.Audit.Sync), Retention: cfg.Audit.Retention, RecordClaims: cfg.Audit.RecordClaims, Space: diskSpace(),
@@ -181,6 +187,9 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if s.policy, err = s.startPolicy(ctx, cfg, ledger, record); err != nil {
 		return err
 	}
+	if err := s.startExports(cfg, exportParts{record, key.Public(), ledger, minter}); err != nil {
+		return err
+	}
 	once, err := newOnce(redis)
 	if err != nil {
 		return err
@@ -224,6 +233,9 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		{Name: "policy", Check: s.policy.Health},
 		{Name: "revocations", Check: revocations.Health},
 		{Name: "signing_keys", Check: s.issuer.Health},
+	}
+	if s.exports != nil {
+		parts = append(parts, server.Part{Name: "audit_exports", Check: s.exports.Health})
 	}
 	if redis != nil {
 		parts = append(parts, server.Part{Name: "redis", Check: redis.Health})
@@ -317,6 +329,19 @@ func within(limit time.Duration, f func(context.Context) error) func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		return f(ctx)
+	}
+}
+
+// together does all at the same time.
+func together(all ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		errs := make([]error, len(all))
+		var doing sync.WaitGroup
+		for i, f := range all {
+			doing.Go(func() { errs[i] = f(ctx) })
+		}
+		doing.Wait()
+		return errors.Join(errs...)
 	}
 }
 
