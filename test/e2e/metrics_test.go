@@ -17,7 +17,7 @@ type metric struct{ Type, Labels string }
 // TestMetricsAreDocumented holds docs/metrics.md against what a service that has served shows, in both directions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "50ms"))
+	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "50ms"), exporting("file"))
 	mustGrant(t, w.Ask(), tenMinutes)
 	w.API("/v1/mappings", "") // is counted, whatever comes of it
 	w.Eventually("the parts and the provider's keys are looked at", func() bool {

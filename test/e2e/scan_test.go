@@ -87,6 +87,10 @@ func (w *world) sources() map[string]string {
 		written := strings.Contains(w.lastMetrics, `sts_redis_calls_total{operation="set",result="ok"}`)
 		sources["redis"] = said("redis", shared, written, err)
 	}
+	for name, text := range w.sinks {
+		there, err := text()
+		sources["what was exported to "+name] = said("far end "+name, there, name != "volume" && name != "command", err)
+	}
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()
 	sources["traces"], sources["errors"], sources["grpc"] = w.said.traces.String(), w.said.errors.String(), w.said.grpc.String()
@@ -133,7 +137,7 @@ func TestScanFinds(t *testing.T) {
 // through. The looking itself is done at the end of this test as of every other.
 func TestScan(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "1s"))
+	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "1s"), exporting("file", "ocsf", "otlp"))
 	for _, group := range []string{"data-eng", "legacy", "details", "nobody"} {
 		w.Ask(token(w.Token(map[string]any{"groups": []string{group}})))
 	}

@@ -79,6 +79,7 @@ type world struct {
 	database *testservice.Database // nil where the ledger is a file
 	redis    *testservice.Redis    // nil where there is none, or where the test has ended or emptied it for good
 
+	sinks       map[string]sink // far ends of exports, by their names; nil for none
 	said        *collected
 	lastMetrics string
 	finished    bool
