@@ -14,7 +14,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # The Debian packages that the tests need beside Go: -race needs a C compiler and its headers, and the demo's commands
 # are run as they are shown; the services are started by the tests themselves.
-TEST_PACKAGES := gcc libc6-dev curl openssl postgresql redis-server
+TEST_PACKAGES := gcc libc6-dev curl openssl postgresql redis-server strace
 # Node.js may have come from elsewhere, with an npm of its own.
 LONG_PACKAGES := $(TEST_PACKAGES) $(if $(shell command -v npm),,nodejs npm)
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -118,6 +119,10 @@ func (l *Log) open() (err error) {
 	}
 	now := l.c.Now()
 	why, err := l.resume(segments, now)
+	if unreadable(err) {
+		// It can't be proven that the log goes on; another can be, and a service that doesn't start records nothing at all.
+		why, err = fmt.Sprintf("it can't be read: %v", err), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -132,6 +137,12 @@ func (l *Log) open() (err error) {
 		}
 	}
 	return l.c.disk.SyncDirectory(l.c.Directory)
+}
+
+// unreadable reports whether a file that is there and could be opened can't be read: a damaged disk, and no wrong right.
+func unreadable(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Op == "read"
 }
 
 // ownSegments are this replica's segments; one that nothing was written to is removed.

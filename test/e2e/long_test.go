@@ -39,3 +39,5 @@ func TestLong_StopWithinTenSeconds(t *testing.T) {
 		t.Errorf("%d records of one request", len(w.Of("exchange")))
 	}
 }
+
+func TestLong_AuditKilled(t *testing.T) { auditKilled(t, 100) }
