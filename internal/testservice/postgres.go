@@ -28,12 +28,13 @@ type Postgres struct {
 	// Password is that of all roles.
 	Password string
 
-	port    int
-	binary  string
-	as      *syscall.Credential // nil for ourselves
-	running *postmaster
-	made    int // databases
-	mu      sync.Mutex
+	settings []string
+	port     int
+	binary   string
+	as       *syscall.Credential // nil for ourselves
+	running  *postmaster
+	made     int // databases
+	mu       sync.Mutex
 }
 
 // postmaster is one run of the server.
@@ -46,9 +47,9 @@ type postmaster struct {
 // patience is how long PostgreSQL may take to start or to stop, on a machine that is busy.
 const patience = 30 * time.Second
 
-// StartPostgres makes a cluster and starts it. Close it.
-func StartPostgres() (*Postgres, error) {
-	p := &Postgres{Password: rand.Text()}
+// StartPostgres makes a cluster and starts it, with settings ("fsync=on") that differ from those for tests. Close it.
+func StartPostgres(settings ...string) (*Postgres, error) {
+	p := &Postgres{Password: rand.Text(), settings: settings}
 	err := p.find()
 	if err == nil {
 		err = p.make()
@@ -156,6 +157,9 @@ func (p *Postgres) start() error {
 		// What is committed outlives the processes, and need not outlive the machine.
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "shared_buffers=16MB",
 		"-c", "ssl=on", "-c", "ssl_cert_file="+filepath.Join(p.Folder, "ca.crt"), "-c", "ssl_key_file="+filepath.Join(p.Folder, "server.key"))
+	for _, s := range p.settings {
+		cmd.Args = append(cmd.Args, "-c", s) // the last one counts
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.Folder, log, log
 	// It ends with us, however we end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as, Pdeathsig: syscall.SIGQUIT}

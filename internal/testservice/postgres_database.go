@@ -37,6 +37,9 @@ func (p *Postgres) NewDatabase(t testing.TB) *Database {
 	return d
 }
 
+// AdminURL is the superuser's, of the database that each cluster has.
+func (p *Postgres) AdminURL() string { return p.url("postgres", "postgres") }
+
 // newAdmin makes no connection before one is needed, and few.
 func newAdmin(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
