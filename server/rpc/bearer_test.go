@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -175,7 +176,7 @@ func houseWith(t *testing.T, streams int64, services ...rpc.Service) (*house, *b
 		c.Services, c.Streams, c.Now = services, streams, h.now
 		c.Log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelError}))
 		c.Bearers = rpc.BearerConfig{
-			Verifier: h, Limits: h, Recorder: h, Resource: resource, Random: strings.NewReader(strings.Repeat("r", 10_000)),
+			Verifier: h, Limits: h, Recorder: h, Resource: resource, Random: rand.Reader,
 			Holds: func(who *exchange.Identity, role string, _ time.Time) bool {
 				h.mu.Lock()
 				defer h.mu.Unlock()

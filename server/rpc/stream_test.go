@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,16 @@ func (s *tails) ends() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ended)
+}
+
+// tell has a listener told something.
+func (s *tails) tell(t *testing.T, m *stsv1.TailEventsResponse) {
+	t.Helper()
+	select {
+	case s.say <- m:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody listens")
+	}
 }
 
 func (s *tails) service() rpc.Service {
@@ -328,9 +339,9 @@ func TestStream(t *testing.T) {
 		if use.Action != "audit.tail_events" || use.Outcome() != exchange.OutcomeGranted || use.By.Bearer.Subject != "auditor" {
 			t.Errorf("recorded as %+v", use)
 		}
-		s.say <- &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "a", Client: "two\nlines"}, Cursor: "1"}
+		s.tell(t, &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "a", Client: "two\nlines"}, Cursor: "1"})
 		l.want(t, "1", "a")
-		s.say <- &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "b"}, Cursor: "2"}
+		s.tell(t, &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "b"}, Cursor: "2"})
 		l.want(t, "2", "b")
 		l.leave()
 		until(t, "the end of a stream whose caller left", func() bool { return s.ends() == 1 })
@@ -445,7 +456,7 @@ func TestStreamGoesOn(t *testing.T) {
 			return len(h.presented)
 		}
 		until(t, "a look at the token", func() bool { return looked() >= 3 })
-		s.say <- &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "a"}, Cursor: "1"}
+		s.tell(t, &stsv1.TailEventsResponse{Event: &stsv1.Event{Id: "a"}, Cursor: "1"})
 		l.want(t, "1", "a")
 	})
 }
@@ -533,6 +544,49 @@ func (h *house) stall(t *testing.T, s *tails) {
 		time.Sleep(100 * time.Millisecond)
 		return s.ends() == 1
 	})
+}
+
+// The time limits of a request, which the server has for all, end no stream that is alive; over HTTP/2 neither.
+func TestStreamOutlastsARequest(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			s, _, b := newTails(t, 0)
+			const limit = 2 * time.Second
+			web := httptest.NewUnstartedServer(b.web.Config.Handler)
+			web.Config.ReadTimeout, web.Config.WriteTimeout = limit, limit
+			web.EnableHTTP2 = true
+			if protocol == "HTTP/1.1" {
+				web.EnableHTTP2 = false
+			}
+			web.StartTLS()
+			defer web.Close()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL+"/v1/audit/events:tail", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer auditor")
+			answer, err := web.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = answer.Body.Close() }()
+			if answer.Proto != protocol {
+				t.Fatalf("answered by %s", answer.Proto)
+			}
+			lines := bufio.NewReader(answer.Body)
+			if _, _, err := readLine(lines); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(limit * 3 / 2) // real time, since the limits are the connection's
+			for range 2 {
+				s.tell(t, &stsv1.TailEventsResponse{Cursor: "1"})
+				if _, _, err := readLine(lines); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // Where a stream goes on: by the query string, and by what a reader of events sends when he comes back, which is newer.
