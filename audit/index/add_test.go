@@ -111,13 +111,13 @@ func deliver(ctx context.Context, t *testing.T, i *index.Index, l *logbook, rand
 		var gap *index.GapError
 		switch {
 		case errors.As(err, &gap):
-			next = int(gap.Next) //nolint:gosec // small
+			next = int(gap.Next)
 		case err != nil:
 			return err
 		case added.Contradicted:
 			return errors.New("a contradiction")
 		default:
-			next = int(added.Next) //nolint:gosec // small
+			next = int(added.Next)
 		}
 	}
 	return nil
@@ -137,7 +137,7 @@ func TestAddedOnce(t *testing.T) {
 			for n := range 2 {
 				feeding.Go(func() {
 					l := logs[(feeder+n)%len(logs)]
-					if err := deliver(t.Context(), t, i, l, rand.New(rand.NewPCG(uint64(feeder), uint64(n)))); err != nil { //nolint:gosec // small
+					if err := deliver(t.Context(), t, i, l, rand.New(rand.NewPCG(uint64(feeder), uint64(n)))); err != nil {
 						t.Error(err)
 					}
 				})

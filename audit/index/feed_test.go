@@ -301,9 +301,8 @@ func TestFeederOutlastsOutages(t *testing.T) {
 	}
 	t.Cleanup(cluster.Close)
 	d := cluster.NewDatabase(t)
-	b := &backend{c: index.Config{Postgres: pool(t, d.URL), Log: slog.New(slog.DiscardHandler)}, database: d}
 	r := newReplica(t, "sts-0")
-	i, err := index.New(b.c) // nobody has opened it
+	i, err := index.New(index.Config{Postgres: pool(t, d.URL), Log: slog.New(slog.DiscardHandler)}) // nobody has opened it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func proves(t *testing.T, i *index.Index, l *logbook, n int) {
 		return
 	}
 	read, err := l.key.OpenReceipt(r.Text())
-	if err != nil || read.Index != uint64(n) || string(read.Line) != string(l.entries[n].Raw) { //nolint:gosec // small
+	if err != nil || read.Index != uint64(n) || string(read.Line) != string(l.entries[n].Raw) {
 		t.Errorf("record %d: %v", n, err)
 	}
 	for name, edit := range map[string]func(*audit.Receipt){
@@ -77,7 +77,7 @@ func TestReceiptsOfALongLog(t *testing.T) {
 			if records[n] {
 				l.exchange(t, "alice")
 			} else {
-				l.line(t, binary.BigEndian.AppendUint32(nil, uint32(n))) //nolint:gosec // small
+				l.line(t, binary.BigEndian.AppendUint32(nil, uint32(n)))
 			}
 		}
 		for from := 0; from < len(l.entries); from += 10_000 {

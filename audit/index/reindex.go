@@ -185,7 +185,7 @@ func kept(ctx context.Context, d *database, partition int64) (map[*origin][]audi
 	for _, o := range all {
 		byNumber[o.n] = o
 	}
-	rows, err := d.read.QueryContext(ctx, "SELECT e.origin, e.place, e.record FROM "+eventsTable(partition)+" e JOIN audit_origins o ON o.n = e.origin "+
+	rows, err := d.read.QueryContext(ctx, "SELECT e.origin, e.place, e.record FROM "+eventsTable(partition)+" e JOIN audit_origins o ON o.n = e.origin "+ //nolint:gosec // a table of ours
 		"WHERE e.place < o.next ORDER BY e.id LIMIT $1", movedAtOnce)
 	if err != nil {
 		return nil, err

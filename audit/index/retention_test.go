@@ -47,13 +47,13 @@ func TestSweep(t *testing.T) {
 			t.Errorf("kept from record %d on", from)
 		}
 		for n := first[busy.origin]; n < uint64(len(busy.entries)); n += 13 {
-			proves(t, i, busy, int(n)) //nolint:gosec // small
+			proves(t, i, busy, int(n))
 		}
 		proves(t, i, busy, len(busy.entries)-1)
 		if _, err := i.Find(t.Context(), busy.entries[first[busy.origin]-1].ID); !errors.Is(err, index.ErrNotFound) {
 			t.Errorf("%v", err)
 		}
-		tiles := int64(1 + (daily*days+255)/256 - int(first[busy.origin]/256)) //nolint:gosec // small
+		tiles := int64(1 + (daily*days+255)/256 - int(first[busy.origin]/256))
 		if n, err := i.Count(t.Context(), "SELECT count(*) FROM audit_tiles WHERE level = 0"); err != nil || n != tiles {
 			t.Errorf("%d tiles are left, %d are needed: %v", n, tiles, err)
 		}
