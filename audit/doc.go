@@ -11,7 +11,8 @@
 //	tick.go      what happens twice a second: disk, summaries, the tree, retention
 //	space.go     how much room the disk has, and the alarm that it gets little
 //	segment.go   one file: writing, group fsync, giving it up
-//	files.go     the directory: names, torn tails
+//	files.go     the directory: names
+//	disk.go      what is done to files: the seam where tests put a disk that fails, or that loses power
 //	retention.go old segments, and the record that says where they went
 //	records.go   each record's fields
 //	repeat.go    which exchange is a repeat of which
@@ -27,7 +28,7 @@
 //
 //	tree.go      hashes, and compact ranges of them
 //	leaves.go    from the line that is written to the leaf that is on disk; what becomes of those that never get there
-//	notary.go    the tree of a log, its checkpoints, its seals, and word of logs that were given up
+//	notary.go    the tree of a log, its checkpoints, its seals; word.go  word of logs that were given up
 //	resume.go    what a start finds: the log that its checkpoint is of, or another (ADR 11)
 //	key.go       the key that signs; checkpoint.go  what it signs
 //	side.go      the files beside the segments; scan.go  the lines of a segment
@@ -35,8 +36,8 @@
 //	retire.go    the word that a log is gone for good, so that it is not missed
 //	chain.go     a log as its files are: roots and proofs out of them
 //	receipt.go   a record's proof for whoever has the key
-//	verify.go    all logs of a directory, against all checkpoints; walk.go  one log; hold.go  one segment, and which
-//	             record is wrong
+//	verify.go    all logs of a directory, against all checkpoints; walk.go  one log; hold.go  one segment;
+//	             locate.go  which of its records is wrong
 //	logs.go      which logs there are
 //	follow.go    a log as a reader of it goes along, with hashes and checkpoints
 //

@@ -17,6 +17,12 @@ var RealDisk Disk = realDisk{}
 // SpaceOf is what a log asks by itself.
 var SpaceOf = spaceOf
 
+// OpenRetirement reads the note that the ledger keeps of a retirement.
+func (p PublicKey) OpenRetirement(text []byte) (Retirement, error) { return p.openRetirement(text) }
+
+// Sign makes that note.
+func (r *Retirement) Sign(k Key) ([]byte, error) { return r.sign(k) }
+
 // On makes logs of c write to d.
 func (c *Config) On(d Disk) { c.disk = d }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lakegate/sts/audit"
 )
@@ -66,6 +67,30 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 		if got, _, _ := strings.Cut(string(text), "\n\n"); got != body || c.Size != 8 || c.Note != string(text) {
 			t.Errorf("%q opens as %+v", text, c)
+		}
+	})
+}
+
+// What opens was signed, and says what its note says in the one way in which it can be said.
+func FuzzRetirement(f *testing.F) {
+	dir := logOf(f, 8, 2)
+	kept := newest(f, dir)
+	r := audit.Retirement{Origin: kept.Origin, At: start.Truncate(time.Second), By: "ops@host", Reason: "gone with its disk", Size: kept.Size, Root: kept.Root}
+	good, err := r.Sign(testKey())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(kept.Note))
+	f.Add(bytes.Replace(good, []byte("\n8\n"), []byte("\n9\n"), 1))
+	f.Add(append(bytes.Clone(good), "— other.example/w AAAAAAAA\n"...))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := testKey().Public().OpenRetirement(text)
+		if err == nil && got != r {
+			t.Errorf("%q opens as %+v", text, got)
+		}
+		if _, err := testKey().Public().Open(text); err == nil && bytes.Contains(text, []byte("retirement")) {
+			t.Errorf("%q opens as a checkpoint", text)
 		}
 	})
 }

@@ -8,69 +8,52 @@ import (
 	"github.com/transparency-dev/merkle/compact"
 )
 
-// hold holds a segment's text against each checkpoint within it, and against where its seal and its successor say that
-// it ends. saved are the hashes that were kept beside it: where the text contradicts a checkpoint and they don't, they
-// are true, and tell which record is not.
+// held is a segment that is held against checkpoints, from its beginning on.
+type held struct {
+	*text
+	part   *part
+	before *compact.Range // of the records before it
+	own    *compact.Range // of its own, as far as checkpoints have been looked at
+	// saved are the hashes that were kept beside it: where the text contradicts a checkpoint and they don't, they are true, and
+	// tell which record is not.
+	saved []Hash
+	// end is the tree's size at its end, if that is known from elsewhere.
+	end   uint64
+	known bool
+}
+
+// hold holds a segment's text against each checkpoint within it, in order, and then looks at its edges. It stops at the first
+// fault.
 func (l *logVerifier) hold(p, next *part, t *text, saved []Hash) error {
-	before := l.whole
-	own := ranges.NewEmptyRange(t.first)
-	count := len(t.leaves)
-	for len(l.stations) > 0 {
+	h := &held{text: t, part: p, before: l.whole, own: ranges.NewEmptyRange(t.first), saved: saved}
+	h.end, h.known = ending(p, next)
+	for ; len(l.stations) > 0; l.stations = l.stations[1:] {
 		s := l.stations[0]
-		n := int64(s.Size - t.first)      //nolint:gosec // sizes fit
-		if n < int64(own.End()-t.first) { //nolint:gosec // the same
-			l.fault(t.at(0, fmt.Sprintf("a checkpoint of %d records is of a place before this segment, and nothing that stands before it goes with it", s.Size)))
-			return nil
+		if h.beyond(s) {
+			break
 		}
-		end, bounded := ending(p, next)
-		if bounded && s.Size > end || !bounded && n > int64(count) && !covers(before, saved, t.first, s) {
-			break // of a later segment, or of records that are gone
-		}
-		if n > int64(count) {
-			l.fault(l.locate(before, t, saved, len(t.leaves), s))
-			return nil
-		}
-		if n > 0 {
-			if err := extend(own, t.leaves[own.End()-t.first:n]); err != nil {
-				return err
-			}
-		}
-		whole, err := join(before, own)
+		f, err := h.contradicts(s, l.report.Proven)
 		if err != nil {
 			return err
 		}
-		root, err := rootOf(whole)
-		if err != nil {
-			return err
-		}
-		if root != s.Root && s.Size == l.report.Proven {
-			l.fault(Fault{File: t.path, Record: s.Size, What: fmt.Sprintf("two checkpoints of %d records contradict each other: the log was put back to an earlier state and went on from there", s.Size)})
-			return nil
-		}
-		if root != s.Root {
-			good := 0
-			if l.report.Proven > t.first {
-				good = int(l.report.Proven - t.first) //nolint:gosec // lines of a file
-			}
-			l.fault(l.locate(before, t, saved, good, s))
+		if f != nil {
+			l.fault(*f)
 			return nil
 		}
 		l.report.Proven = s.Size
-		l.stations = l.stations[1:]
 	}
-	if err := extend(own, t.leaves[own.End()-t.first:]); err != nil {
-		return err
-	}
-	whole, err := join(before, own)
+	whole, err := h.upTo(h.size())
 	if err != nil {
 		return err
 	}
 	l.whole = whole
-	l.edges(p, next, t, saved, before, own)
+	if f := h.edges(l); f != nil {
+		l.fault(*f)
+	}
 	return nil
 }
 
-// ending is the tree's size at a segment's end, if it is known from elsewhere.
+// ending is the tree's size at a segment's end, as its seal or the segment behind it says.
 func ending(p, next *part) (size uint64, known bool) {
 	switch {
 	case p.seal != nil:
@@ -82,94 +65,79 @@ func ending(p, next *part) (size uint64, known bool) {
 	}
 }
 
-// covers reports whether saved hashes give the root of a checkpoint.
-func covers(before *compact.Range, saved []Hash, first uint64, s Checkpoint) bool {
-	if s.Size < first || s.Size-first > uint64(len(saved)) {
-		return false
+// size is the tree's with all records of the text.
+func (h *held) size() uint64 { return h.first + uint64(len(h.leaves)) }
+
+// beyond reports whether a checkpoint is of a later segment, or of records that are gone. Where nobody knows the segment's
+// end, hashes that were saved and give the checkpoint's root say that those records were of this one.
+func (h *held) beyond(s Checkpoint) bool {
+	if h.known {
+		return s.Size > h.end
 	}
-	root, err := rootWith(before, saved[:s.Size-first])
-	return err == nil && root == s.Root
+	return s.Size > h.size() && !h.covers(s)
 }
 
-// locate finds the first record that is not as it was written, of those from good on, in a text that contradicts s.
-func (l *logVerifier) locate(before *compact.Range, t *text, saved []Hash, good int, s Checkpoint) Fault {
-	if !covers(before, saved, t.first, s) {
-		if good >= len(t.leaves) {
-			return t.at(good, fmt.Sprintf("records are gone from here on: a checkpoint says that there were %d", s.Size))
-		}
-		return t.at(good, fmt.Sprintf("this record, or one of the %d behind it, is not as it was written; which can't be told, since the hashes in %s are not those of the checkpoint of %d records either",
-			s.Size-t.first-uint64(good)-1, leavesPath(t.path), s.Size)) //nolint:gosec // lines of a file
-	}
-	i := 0
-	for i < len(t.leaves) && i < len(saved) && t.leaves[i] == saved[i] {
-		i++
-	}
-	return t.at(i, differs(t.leaves, saved, i))
-}
-
-// differs says how the i-th record, the first that differs, came to be there.
-func differs(leaves, saved []Hash, i int) string {
+// contradicts says what is wrong if the records are not those of a checkpoint; those up to proven are.
+func (h *held) contradicts(s Checkpoint, proven uint64) (*Fault, error) {
 	switch {
-	case i >= len(leaves):
-		return fmt.Sprintf("%d records are gone from the end", len(saved)-len(leaves))
-	case i >= len(saved):
-		return "a record that was not written by the log"
-	case i+1 < len(leaves) && leaves[i+1] == saved[i] && slices.Contains(saved, leaves[i]) && len(leaves) <= len(saved):
-		return "records have changed places"
-	case i+1 < len(leaves) && leaves[i+1] == saved[i]:
-		if slices.Contains(saved, leaves[i]) {
-			return "a second copy of a record"
-		}
-		return "a record that was not written by the log"
-	case len(leaves) > len(saved) && slices.Contains(saved, leaves[i]):
-		return "a second copy of a record"
-	case slices.Contains(leaves[i:], saved[i]):
-		return "records have changed places"
-	case slices.Contains(saved[i:], leaves[i]):
-		return fmt.Sprintf("the record that was here is gone; what follows is record %d", slices.Index(saved, leaves[i]))
-	default:
-		return "it is not as it was written"
+	case s.Size < h.own.End():
+		return h.at(0, fmt.Sprintf("a checkpoint of %d records is of a place before this segment, and nothing that stands before it goes with it", s.Size)), nil
+	case s.Size > h.size():
+		return h.locate(len(h.leaves), s), nil
 	}
+	whole, err := h.upTo(s.Size)
+	if err != nil {
+		return nil, err
+	}
+	root, err := rootOf(whole)
+	switch {
+	case err != nil:
+		return nil, err
+	case root == s.Root:
+		return nil, nil //nolint:nilnil // as it says
+	case s.Size == proven:
+		return &Fault{File: h.path, Record: s.Size, What: fmt.Sprintf("two checkpoints of %d records contradict each other: the log was put back to an earlier state and went on from there", s.Size)}, nil
+	case proven > h.first:
+		return h.locate(int(proven-h.first), s), nil //nolint:gosec // lines of a file
+	default:
+		return h.locate(0, s), nil
+	}
+}
+
+// upTo is the range of the tree when it had size records, the last of which are in this segment.
+func (h *held) upTo(size uint64) (*compact.Range, error) {
+	if err := extend(h.own, h.leaves[h.own.End()-h.first:size-h.first]); err != nil {
+		return nil, err
+	}
+	return join(h.before, h.own)
 }
 
 // edges looks at where a segment that no checkpoint contradicts begins and ends, and at what is kept of it.
-func (l *logVerifier) edges(p, next *part, t *text, saved []Hash, before, own *compact.Range) {
-	end, bounded := ending(p, next)
-	extra := int64(l.size() - end) //nolint:gosec // the difference of two counts of records
+func (h *held) edges(l *logVerifier) *Fault {
+	p, n := h.part, len(h.leaves)
+	extra := int64(h.size() - h.end) //nolint:gosec // the difference of two counts of records
 	switch {
-	case p.header == nil || p.header.Number != p.number || p.header.Replica != l.c.replica || p.header.Origin != l.c.origin || p.header.First != t.first:
-		l.fault(t.at(0, "the segment does not begin with the record that says where it stands in the log"))
-	case bounded && extra < 0:
-		l.fault(t.at(len(t.leaves), fmt.Sprintf("%d records are gone from the end", -extra)))
-	case bounded && extra > 0:
-		l.fault(t.at(len(t.leaves)-int(extra), "a record behind the segment's end"))
-	case t.torn > 0 && bounded:
-		l.fault(t.at(len(t.leaves), fmt.Sprintf("%d bytes behind the segment's end", t.torn)))
-	case len(saved) > len(t.leaves) && bounded:
-		l.fault(Fault{File: leavesPath(t.path), Record: l.size(), What: "it has more hashes than there are records, which are as they were written: remove the file, it is made anew where it is needed"})
-	case len(saved) > len(t.leaves):
-		l.fault(t.at(len(t.leaves), fmt.Sprintf("%d records are gone from the end; their hashes are there", len(saved)-len(t.leaves))))
-	case !slices.Equal(saved, t.leaves[:len(saved)]):
-		l.unlike(t, saved)
-	case p.seal != nil && p.seal.Segment != filepath.Base(t.path):
-		l.fault(Fault{File: l.sealsFile, What: fmt.Sprintf("the seal of %s names it %s", filepath.Base(t.path), p.seal.Segment)})
-	case p.seal != nil && !slices.Equal(p.seal.Range, hashesOf(own)):
-		l.fault(Fault{File: l.sealsFile, What: fmt.Sprintf("the seal of %s is not that of its records, which are as they were written", p.seal.Segment)})
+	case p.header == nil || p.header.Number != p.number || p.header.Replica != l.c.replica || p.header.Origin != l.c.origin || p.header.First != h.first:
+		return h.at(0, "the segment does not begin with the record that says where it stands in the log")
+	case h.known && extra < 0:
+		return h.at(n, fmt.Sprintf("%d records are gone from the end", -extra))
+	case h.known && extra > 0:
+		return h.at(n-int(extra), "a record behind the segment's end")
+	case h.known && h.torn > 0:
+		return h.at(n, fmt.Sprintf("%d bytes behind the segment's end", h.torn))
+	case h.known && len(h.saved) > n:
+		return &Fault{File: leavesPath(h.path), Record: h.size(), What: "it has more hashes than there are records, which are as they were written: remove the file, it is made anew where it is needed"}
+	case len(h.saved) > n:
+		return h.at(n, fmt.Sprintf("%d records are gone from the end; their hashes are there", len(h.saved)-n))
+	case !slices.Equal(h.saved, h.leaves[:len(h.saved)]):
+		return h.unlike(l.report.Proven)
+	case p.seal != nil && p.seal.Segment != filepath.Base(h.path):
+		return &Fault{File: l.sealsFile, What: fmt.Sprintf("the seal of %s names it %s", filepath.Base(h.path), p.seal.Segment)}
+	case p.seal != nil && !slices.Equal(p.seal.Range, hashesOf(h.own)):
+		return &Fault{File: l.sealsFile, What: fmt.Sprintf("the seal of %s is not that of its records, which are as they were written", p.seal.Segment)}
+	case !slices.Equal(p.header.Range, hashesOf(h.before)):
+		return h.at(0, "what the segment's first record says of the records before it is not so")
+	default:
+		return nil
 	}
-	if !l.failed && !slices.Equal(p.header.Range, hashesOf(before)) {
-		l.fault(t.at(0, "what the segment's first record says of the records before it is not so"))
-	}
-}
-
-// unlike tells a text from the hashes that were saved of it.
-func (l *logVerifier) unlike(t *text, saved []Hash) {
-	i := 0
-	for t.leaves[i] == saved[i] {
-		i++
-	}
-	if t.first+uint64(i) < l.report.Proven {
-		l.fault(Fault{File: leavesPath(t.path), Record: t.first + uint64(i), What: fmt.Sprintf("the hash of record %d is wrong; the records are as they were written: remove the file, it is made anew where it is needed", t.first+uint64(i))})
-		return
-	}
-	l.fault(t.at(i, "it is not as it was written; it came after the newest checkpoint, and the hash that was saved of it is another"))
 }

@@ -198,8 +198,8 @@ func (t *text) read(each func(record uint64, line []byte)) (err error) {
 }
 
 // at is a fault in the i-th record.
-func (t *text) at(i int, what string) Fault {
-	f := Fault{File: t.path, Line: i + 1, Byte: t.starts[min(i, len(t.leaves))], Record: t.first + uint64(i), What: what} //nolint:gosec // lines of a file
+func (t *text) at(i int, what string) *Fault {
+	f := &Fault{File: t.path, Line: i + 1, Byte: t.starts[min(i, len(t.leaves))], Record: t.first + uint64(i), What: what} //nolint:gosec // lines of a file
 	_, _ = scanLines(t.path, -1, func(l line) bool {
 		if l.start == f.Byte {
 			f.ID = idOf(l.text)
