@@ -11,6 +11,7 @@ import (
 
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/mapping"
 )
 
 // auditor asks AuditService in this process, so that there are answers while the service is down. Each use is on record
@@ -18,6 +19,8 @@ import (
 type auditor struct {
 	service auditService
 	record  func(context.Context, exchange.Admin) error
+	// explainer makes MappingService, for what the policy says of the past.
+	explainer func(context.Context) (*mapping.Service, error)
 }
 
 // auditService is AuditService as it is asked here.
@@ -29,10 +32,17 @@ type auditService interface {
 
 // ask puts one question, and records that it was put.
 func ask[Q, A proto.Message](ctx context.Context, a *auditor, action string, question func(context.Context, Q) (A, error), q Q) (A, error) {
+	return askAbout(ctx, a, a.service.Object, action, question, q)
+}
+
+// askAbout is ask of another service, which says otherwise what an answer is about.
+func askAbout[Q, A proto.Message](
+	ctx context.Context, a *auditor, object func(answer any) string, action string, question func(context.Context, Q) (A, error), q Q,
+) (A, error) {
 	answer, err := question(ctx, q)
 	use := exchange.Admin{Action: action, Err: exchange.AsError(err)}
 	if err == nil {
-		use.Object = a.service.Object(answer)
+		use.Object = object(answer)
 	}
 	var none A
 	if err := a.used(ctx, use); err != nil {

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"os/user"
+	"path/filepath"
 	"time"
 
 	"github.com/lakegate/sts/audit"
@@ -36,7 +37,9 @@ func recordCommand(ctx context.Context, cfg *config.Config, ledger exchange.Ledg
 	if err != nil {
 		return fmt.Errorf("recording this command: %w", err)
 	}
-	defer func() { err = errors.Join(err, within(cliLogTime, l.Close)()) }()
+	defer func() {
+		err = errors.Join(err, within(cliLogTime, l.Close)(), likeOwner(cfg.Audit.Directory, filepath.Join(cfg.Audit.Directory, commandLog()+".*")))
+	}()
 	at := now()
 	id, err := exchange.NewID(at, rand.Reader)
 	if err != nil {
@@ -54,13 +57,16 @@ func commandKey(ctx context.Context, cfg *config.Config, ledger exchange.Ledger)
 	return ledgerKey(ctx, cfg, ledger)
 }
 
+// commandLog is the name of this host's log of commands.
+func commandLog() string { return "cli-" + replica() }
+
 // openCommandLog opens the log of this host's commands. Each has it for a moment; the others wait.
 func openCommandLog(ctx context.Context, cfg *config.Config, key audit.Key, witnesses []audit.Witness, log *slog.Logger) (*audit.Log, error) {
 	ctx, cancel := context.WithTimeout(ctx, cliLogWait)
 	defer cancel()
 	for {
 		l, err := audit.Open(audit.Config{
-			Directory: cfg.Audit.Directory, Replica: "cli-" + replica(), Key: key, Witnesses: witnesses,
+			Directory: cfg.Audit.Directory, Replica: commandLog(), Key: key, Witnesses: witnesses,
 			Sync: audit.SyncAlways, Continue: true,
 			Retention: math.MaxInt64, // the service's own log drops what is past it, and tells of the disk
 			Space:     func(string) (free, size uint64, err error) { return 0, 0, errors.ErrUnsupported },

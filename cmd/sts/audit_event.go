@@ -23,7 +23,7 @@ import (
 // eventTable is a table of events, each a row. The id stands last and whole: sts audit show takes it.
 func eventTable(s screen) *table {
 	return &table{screen: s, columns: []column{
-		{"TIME", 0}, {"TYPE", 0}, {"OUTCOME", 0}, {"CLIENT", 20}, {"SUBJECT", 32}, {"TARGET", 32}, {"WHY", 36}, {"ID", 0},
+		{"TIME", 0}, {"TYPE", 0}, {"OUTCOME", 0}, {"CLIENT", 20}, {"SUBJECT", 32}, {"TARGET", 36}, {"WHY", 36}, {"ID", 0},
 	}}
 }
 

@@ -16,7 +16,7 @@ import (
 func newIndex(cfg *config.Config, log *slog.Logger) (*index.Index, error) {
 	c := index.Config{Retention: cfg.Audit.Retention, Now: now, Log: log}
 	if cfg.Database.Postgres == "" {
-		c.SQLite = filepath.Join(filepath.Dir(cfg.Database.SQLite), "audit-index.db")
+		c.SQLite = indexFile(cfg)
 		return index.New(c)
 	}
 	var err error
@@ -24,6 +24,11 @@ func newIndex(cfg *config.Config, log *slog.Logger) (*index.Index, error) {
 		return nil, err
 	}
 	return index.New(c)
+}
+
+// indexFile is that file.
+func indexFile(cfg *config.Config) string {
+	return filepath.Join(filepath.Dir(cfg.Database.SQLite), "audit-index.db")
 }
 
 // startFeeder makes what brings this replica's logs into the index. The index need not be there: nothing waits for it.

@@ -16,12 +16,14 @@ import (
 	"github.com/lakegate/sts/audit/search"
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/mapping"
 )
 
 // desk is what the commands of the audit work with: the database of the configuration, and the log that says that they did.
 type desk struct {
-	cfg   *config.Config
-	index *index.Index
+	cfg    *config.Config
+	ledger exchange.Ledger
+	index  *index.Index
 	// keys verify the checkpoints of the logs.
 	keys   audit.PublicKeys
 	record func(context.Context, exchange.Admin) error
@@ -33,6 +35,9 @@ func withDesk(cmd *cobra.Command, path string, do func(context.Context, *desk) e
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	cfg, err := config.Load(path)
 	if err != nil {
+		return found(err)
+	}
+	if err := mayUse(cfg.Database.SQLite); err != nil {
 		return found(err)
 	}
 	ledger, err := openLedgerAsItIs(ctx, cfg.Database)
@@ -49,8 +54,11 @@ func withDesk(cmd *cobra.Command, path string, do func(context.Context, *desk) e
 		return found(err)
 	}
 	defer func() { err = errors.Join(err, found(ix.Close())) }()
+	if ledger := cfg.Database.SQLite; ledger != "" {
+		defer func() { err = errors.Join(err, found(likeOwner(ledger, indexFile(cfg)+"*"))) }()
+	}
 	return do(ctx, &desk{
-		cfg: cfg, index: ix, keys: audit.PublicKeys{key.Public()},
+		cfg: cfg, ledger: ledger, index: ix, keys: audit.PublicKeys{key.Public()},
 		record: func(ctx context.Context, use exchange.Admin) error {
 			return recordCommand(ctx, cfg, ledger, stderr, use)
 		},
@@ -77,10 +85,27 @@ func withAuditor(cmd *cobra.Command, path string, do func(context.Context, *audi
 		if err := catchUp(); err != nil {
 			cmd.PrintErrf("the index may lack what the logs in %s have: %v\n", d.cfg.Audit.Directory, err)
 		}
-		err = do(ctx, &auditor{service: service, record: d.record})
+		err = do(ctx, &auditor{
+			service: service, record: d.record,
+			explainer: func(ctx context.Context) (*mapping.Service, error) {
+				return newExplainer(ctx, d.cfg, d.ledger, service)
+			},
+		})
 		_ = catchUp() // as was said
 		return err
 	})
+}
+
+// mayUse tells, in the system's words, whether an embedded ledger is there for us: SQLite knows only that it can't.
+func mayUse(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return f.Close()
 }
 
 // byWhom says, of what this process may not do, as whom it tried.

@@ -5,16 +5,17 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	stsv1 "github.com/lakegate/sts/api/sts/v1"
 )
 
 func auditShowCommand() *cobra.Command {
 	var path string
-	var machine bool
+	var machine, explain bool
 	cmd := &cobra.Command{
-		Use:   "show ID --config FILE",
-		Short: "Show one event, with the groups and claims of its subject",
+		Use:   "show ID --config FILE [--explain]",
+		Short: "Show one event, with the groups and claims of its subject; and of an exchange, why it ended so",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withAuditor(cmd, path, func(ctx context.Context, a *auditor) error {
@@ -23,28 +24,74 @@ func auditShowCommand() *cobra.Command {
 					return err
 				}
 				if machine {
-					return writeJSON(cmd.OutOrStdout(), answer)
+					err = writeJSON(cmd.OutOrStdout(), answer)
+				} else {
+					showEvent(screenOf(cmd.OutOrStdout()), answer)
 				}
-				s := screenOf(cmd.OutOrStdout())
-				for i, part := range []struct {
-					title string
-					event *stsv1.Event
-				}{{"event", answer.GetEvent()}, {"subject", answer.GetSubject()}, {"actor", answer.GetActor()}} {
-					if part.event == nil {
-						continue
-					}
-					if i > 0 {
-						fmt.Fprintf(s.out, "\n%s\n", s.paint(cell{part.title, faint}))
-					}
-					s.printFacts(facts(part.event))
+				if err != nil || !explain {
+					return err
 				}
-				return nil
+				return explainEvent(ctx, cmd, a, args[0], machine)
 			})
 		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&explain, "explain", false, "decide the exchange again, and say how each rule fared; with -o json in a second line")
 	formFlag(cmd, &machine)
 	return cmd
+}
+
+func showEvent(s screen, answer *stsv1.GetEventResponse) {
+	s.printFacts(facts(answer.GetEvent()))
+	for _, part := range []struct {
+		title string
+		event *stsv1.Event
+	}{{"subject", answer.GetSubject()}, {"actor", answer.GetActor()}} {
+		if part.event != nil {
+			fmt.Fprintf(s.out, "\n%s\n", s.paint(cell{part.title, faint}))
+			s.printFacts(facts(part.event))
+		}
+	}
+}
+
+// explainEvent says of an exchange how each rule fared that could have matched.
+func explainEvent(ctx context.Context, cmd *cobra.Command, a *auditor, id string, machine bool) error {
+	policy, err := a.explainer(ctx)
+	if err != nil {
+		return found(fmt.Errorf("explaining: %w", err))
+	}
+	answer, err := askAbout(ctx, a, policy.Object, "mapping.explain", policy.Explain, &stsv1.ExplainRequest{DecisionId: id})
+	if err != nil {
+		return err
+	}
+	if machine {
+		return writeJSON(cmd.OutOrStdout(), answer)
+	}
+	s := screenOf(cmd.OutOrStdout())
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(cell{"decided again", faint}))
+	rules, caveats := answer.GetRules(), answer.GetCaveats()
+	short := proto.CloneOf(answer)
+	short.Rules, short.Caveats, short.Recorded, short.Subject = nil, nil, nil, nil // they stand above, and below
+	s.printFacts(facts(short))
+	if len(rules) > 0 {
+		fmt.Fprintln(s.out)
+		t := &table{screen: s, columns: []column{{"RULE", 0}, {"EFFECT", 0}, {"MATCHED", 0}, {"FAILED", 0}, {"WANTED", 48}, {"SAW", 48}}}
+		rows := make([][]cell, len(rules))
+		for i, r := range rules {
+			matched := cell{"no", plain}
+			if r.GetMatched() {
+				matched = cell{"yes", map[string]string{"allow": green, "deny": yellow}[r.GetEffect()]}
+			}
+			rows[i] = []cell{{r.GetRule(), plain}, {r.GetEffect(), plain}, matched, {r.GetFailed(), plain}, {r.GetWanted(), plain}, {r.GetSaw(), plain}}
+		}
+		if err := t.print(rows...); err != nil {
+			return found(err)
+		}
+	}
+	for _, caveat := range caveats {
+		fmt.Fprintf(s.out, "note: %s\n", shown(caveat))
+	}
+	return nil
 }
 
 func auditCheckpointsCommand() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -373,6 +374,7 @@ func TestAuditParityOfTheRest(t *testing.T) {
 		t.Run("receipts", func(t *testing.T) { auditReceipts(t, p) })
 		t.Run("checkpoints", func(t *testing.T) { auditCheckpoints(t, p) })
 		t.Run("tail", func(t *testing.T) { auditTail(t, p) })
+		t.Run("explain", func(t *testing.T) { auditExplain(t, p) })
 	})
 }
 
@@ -576,6 +578,22 @@ func auditTail(t *testing.T, p *parity) {
 		}
 		if use := (auditUse{name, "audit.tail_events", "", ""}); w.auditUses()[use] == 0 {
 			t.Errorf("no record %v", use)
+		}
+	}
+}
+
+// auditExplain holds that the command line explains a decision as the API does.
+func auditExplain(t *testing.T, p *parity) {
+	for _, id := range []string{p.past.ada.DecisionID, p.past.denied.DecisionID} {
+		a := p.API("/v1/mappings:explain", encode(p.world, object{"decision_id": id}), p.auditor)
+		out, errs, code := p.command3("", "audit", "show", id, "--explain", "--config", "sts.yaml", "-o", "json")
+		_, line, two := strings.Cut(strings.TrimSpace(out), "\n")
+		want, got := new(stsv1.ExplainResponse), new(stsv1.ExplainResponse)
+		if err := errors.Join(protojson.Unmarshal(a.Body, want), protojson.Unmarshal([]byte(line), got)); err != nil || code != 0 || !two {
+			t.Fatalf("%v: %s\n%s%s", err, a.Body, out, errs)
+		}
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" || want.GetRecorded().GetDecisionId() != id || len(want.GetRules()) == 0 {
+			t.Errorf("%s\n%s", a.Body, diff)
 		}
 	}
 }
