@@ -78,7 +78,7 @@ func logRecord(r *Record) *logspb.LogRecord {
 	case exchange.OutcomeFailed:
 		severity = logspb.SeverityNumber_SEVERITY_NUMBER_ERROR
 	}
-	at := uint64(max(0, r.Time.UnixNano())) //nolint:gosec // not negative
+	at := uint64(max(0, r.Time.UnixNano()))
 	return &logspb.LogRecord{
 		TimeUnixNano: at, ObservedTimeUnixNano: at, SeverityNumber: severity, EventName: "sts.audit." + r.Type,
 		Body:       &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: string(r.Line)}},
