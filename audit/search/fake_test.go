@@ -74,8 +74,8 @@ func (f *fake) Receipt(context.Context, string) (*audit.Receipt, error) { return
 func (f *fake) Checkpoints(context.Context) ([]audit.Checkpoint, error) { return f.newest, f.err }
 
 var (
-	today = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
-	away  = errors.New("dial tcp 10.0.0.1:5432: connection refused")
+	today   = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	errAway = errors.New("dial tcp 10.0.0.1:5432: connection refused")
 )
 
 // newService is a service over a fake, at a time that can be moved.
@@ -106,12 +106,18 @@ func lines(t *testing.T, name string) (events []*index.Event) {
 	return events
 }
 
-// wantReason holds that an error is of the core, and says what to mend.
-func wantReason(t *testing.T, err error, code exchange.Code, reason exchange.Reason) *exchange.Error {
+// refusal is what a refusal says.
+type refusal struct {
+	Message    string
+	RetryAfter time.Duration
+}
+
+// wantReason holds that an error is of the core.
+func wantReason(t *testing.T, err error, code exchange.Code, reason exchange.Reason) refusal {
 	t.Helper()
 	var e *exchange.Error
 	if !errors.As(err, &e) || e.Code != code || e.Reason != reason {
 		t.Fatalf("got %v, want %s (%s)", err, code, reason)
 	}
-	return e
+	return refusal{e.Message, e.RetryAfter}
 }

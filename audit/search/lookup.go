@@ -31,7 +31,7 @@ func (s *Service) LookupToken(ctx context.Context, r *stsv1.LookupTokenRequest) 
 	}
 	found, err := s.cfg.Index.Token(ctx, sum, maxLookup)
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(ctx, err)
 	}
 	answer := &stsv1.LookupTokenResponse{TokenSha256: sum, Known: found.Known, More: found.More}
 	var end time.Time

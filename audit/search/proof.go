@@ -13,7 +13,7 @@ func (s *Service) GetReceipt(ctx context.Context, r *stsv1.GetReceiptRequest) (*
 	}
 	receipt, err := s.cfg.Index.Receipt(ctx, r.GetId())
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(ctx, err)
 	}
 	return &stsv1.GetReceiptResponse{Id: r.GetId(), Receipt: string(receipt.Text())}, nil
 }
@@ -22,7 +22,7 @@ func (s *Service) GetReceipt(ctx context.Context, r *stsv1.GetReceiptRequest) (*
 func (s *Service) ListCheckpoints(ctx context.Context, _ *stsv1.ListCheckpointsRequest) (*stsv1.ListCheckpointsResponse, error) {
 	all, err := s.cfg.Index.Checkpoints(ctx)
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(ctx, err)
 	}
 	answer := &stsv1.ListCheckpointsResponse{}
 	for i := range all {

@@ -21,7 +21,7 @@ func (s *Service) SearchEvents(ctx context.Context, r *stsv1.SearchEventsRequest
 		return nil, malformed("page_token is none that was given out for these filters; send the same ones, or begin the search again without it")
 	}
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(ctx, err)
 	}
 	answer := &stsv1.SearchEventsResponse{NextPageToken: page.Next}
 	answer.Events, err = eventMessages(page.Events)
@@ -79,7 +79,7 @@ type Recalled struct {
 // Recall finds an event by its id, as GetEvent does. Its errors are those that GetEvent has.
 func (s *Service) Recall(ctx context.Context, id string) (r Recalled, err error) {
 	if r.Event, err = s.cfg.Index.Find(ctx, id); err != nil {
-		return r, failed(err)
+		return r, failed(ctx, err)
 	}
 	x := r.Event.Exchange
 	if x == nil {
@@ -100,7 +100,7 @@ func (s *Service) beside(ctx context.Context, to *audit.Reference) (*index.Event
 	case errors.Is(err, index.ErrNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, failed(err)
+		return nil, failed(ctx, err)
 	default:
 		return e, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -132,7 +133,7 @@ func TestErrors(t *testing.T) {
 			reason exchange.Reason
 			says   string
 		}{
-			{away, exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable, "exchanges go on"},
+			{errAway, exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable, "exchanges go on"},
 			{context.DeadlineExceeded, exchange.CodeDeadline, exchange.ReasonDeadlineExceeded, ""},
 			{fmt.Errorf("x: %w", index.ErrNotFound), exchange.CodeNotFound, exchange.ReasonNotFound, "no event of that id"},
 			{fmt.Errorf("x: %w", index.ErrUncovered), exchange.CodeUnavailable, exchange.ReasonAuditUnavailable, "no checkpoint covers it yet"},
@@ -145,8 +146,13 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	s, f, _ := newService(t)
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	f.err = errors.New("interrupted (9)")
+	_, err := s.SearchEvents(left, &stsv1.SearchEventsRequest{})
+	wantReason(t, exchange.AsError(err), exchange.CodeDeadline, exchange.ReasonDeadlineExceeded)
 	f.err = index.ErrCursor
-	_, err := s.SearchEvents(t.Context(), &stsv1.SearchEventsRequest{PageToken: "x"})
+	_, err = s.SearchEvents(t.Context(), &stsv1.SearchEventsRequest{PageToken: "x"})
 	wantReason(t, err, exchange.CodeInvalidRequest, exchange.ReasonRequestMalformed)
 	wantReason(t, s.TailEvents(&stsv1.TailEventsRequest{Cursor: "x"}, &tail{ctx: t.Context()}), exchange.CodeInvalidRequest, exchange.ReasonRequestMalformed)
 	for _, id := range []string{"", "x", "../" + someID} {
@@ -266,7 +272,7 @@ func (s *tail) Send(m *stsv1.TailEventsResponse) error {
 func TestTail(t *testing.T) {
 	s, f, now := newService(t)
 	e := lines(t, "bare.jsonl")[0]
-	f.err = away
+	f.err = errAway
 	f.steps = []index.Step{{Cursor: "1"}, {Cursor: "2"}, {Event: e, Cursor: "3"}, {Cursor: "4"}}
 	to := &tail{ctx: t.Context()}
 	wantReason(t, s.TailEvents(&stsv1.TailEventsRequest{Cursor: "0", Rule: "r", DecisionId: someID}, to), exchange.CodeUnavailable, exchange.ReasonLedgerUnavailable)

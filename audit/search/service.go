@@ -105,9 +105,11 @@ func malformed(format string, args ...any) *exchange.Error {
 
 // failed puts an error of the index in words. Whatever isn't the caller's is the index's, and says no more of the service
 // than that: exchanges don't need it.
-func failed(err error) error {
+func failed(ctx context.Context, err error) error {
 	var ours *exchange.Error
 	switch {
+	case ctx.Err() != nil: // a database may call it an interruption
+		return ctx.Err()
 	case errors.As(err, &ours), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, index.ErrNotFound):

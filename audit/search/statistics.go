@@ -24,7 +24,7 @@ func (s *Service) GetStatistics(ctx context.Context, r *stsv1.GetStatisticsReque
 	}
 	counts, err := s.cfg.Index.Statistics(ctx, q)
 	if err != nil {
-		return nil, failed(err)
+		return nil, failed(ctx, err)
 	}
 	answer := &stsv1.GetStatisticsResponse{Counts: make([]*stsv1.HourCount, len(counts))}
 	for i := range counts {

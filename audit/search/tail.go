@@ -24,7 +24,7 @@ func (s *Service) TailEvents(r *stsv1.TailEventsRequest, to grpc.ServerStreaming
 			return malformed("cursor is none that was given out here; begin the tail again without it")
 		}
 		if err != nil {
-			return failed(err)
+			return failed(to.Context(), err)
 		}
 		now := s.cfg.Now()
 		if step.Event == nil && !quiet.IsZero() && now.Sub(quiet) < s.cfg.SignOfLife && !now.Before(quiet) {

@@ -120,7 +120,7 @@ func (b *bearers) stream(method string, next grpc.StreamHandler) grpc.StreamHand
 			}
 			return err
 		}
-		ended := b.attend(l, callerOf(ctx), func() *exchange.Error { return b.still(ctx, method, who) })
+		ended := b.attend(l, callerOf(ctx), func(ctx context.Context) *exchange.Error { return b.still(ctx, method, who) })
 		if ended == nil {
 			return nil
 		}

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -67,7 +66,6 @@ type lasting struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	now    func() time.Time
-	log    *slog.Logger
 
 	// wants is closed when the first message is to go out, may when it may, and ended has how the handler ended.
 	wants, may chan struct{}
@@ -80,10 +78,11 @@ type lasting struct {
 // begin starts a handler and waits until its first message is to go out. leave is called when the handler has ended.
 func (b *bearers) begin(s grpc.ServerStream, next func(grpc.ServerStream) error, leave func()) (*lasting, *exchange.Error) {
 	l := &lasting{
-		ServerStream: s, now: b.refusals.now, log: b.log,
-		wants: make(chan struct{}), may: make(chan struct{}), ended: make(chan error, 1),
+		ServerStream: s, now: b.refusals.now, wants: make(chan struct{}), may: make(chan struct{}), ended: make(chan error, 1),
 	}
-	l.ctx, l.cancel = context.WithCancel(s.Context())
+	ctx, cancel := context.WithCancel(s.Context())
+	forget := context.AfterFunc(b.lasting.ending, cancel)
+	l.ctx, l.cancel = ctx, func() { forget(); cancel() }
 	go func() {
 		defer leave()
 		l.ended <- l.handle(next)
@@ -96,17 +95,31 @@ func (b *bearers) begin(s grpc.ServerStream, next func(grpc.ServerStream) error,
 		return l, nil
 	case err = <-l.ended:
 		if err == nil { // it had nothing to say
+			l.ended <- nil
 			return l, nil
 		}
 	case <-l.ctx.Done():
-		err = l.ctx.Err()
-	case <-b.lasting.ending.Done():
-		err = errStopping()
 	case <-late.C:
 		err = context.DeadlineExceeded
 	}
+	refused := b.over(l)
+	if refused == nil {
+		refused = exchange.AsError(err)
+	}
 	l.cancel()
-	return nil, exchange.AsError(err)
+	return nil, refused
+}
+
+// over says that a stream has ended whatever its handler does or says: the server stops, or the caller is gone, and the
+// handler fails because of it.
+func (b *bearers) over(l *lasting) *exchange.Error {
+	switch {
+	case b.lasting.ending.Err() != nil:
+		return errStopping()
+	case l.ctx.Err() != nil:
+		return exchange.AsError(l.ctx.Err())
+	}
+	return nil
 }
 
 // handle works until the handler ends. A panic is a failure like any.
@@ -137,7 +150,7 @@ func (l *lasting) SendMsg(m any) error {
 
 // attend lets the messages go, and ends the stream when it is time: its handler has ended, its caller is gone, may no
 // longer, or reads nothing; it has lasted long enough, or the server stops.
-func (b *bearers) attend(l *lasting, c *caller, still func() *exchange.Error) *exchange.Error {
+func (b *bearers) attend(l *lasting, c *caller, still func(context.Context) *exchange.Error) *exchange.Error {
 	defer l.cancel()
 	close(l.may)
 	began := l.now()
@@ -146,18 +159,18 @@ func (b *bearers) attend(l *lasting, c *caller, still func() *exchange.Error) *e
 	for {
 		var err *exchange.Error
 		select {
-		case err := <-l.ended:
-			return exchange.AsError(err)
-		case <-l.ctx.Done():
-			if b.lasting.ending.Err() == nil {
-				return exchange.AsError(l.ctx.Err())
+		case failed := <-l.ended:
+			if err = b.over(l); err == nil {
+				return exchange.AsError(failed)
 			}
-			err = errStopping()
-		case <-b.lasting.ending.Done():
-			err = errStopping()
+		case <-l.ctx.Done():
+			err = b.over(l)
 		case <-tick.C:
-			if err = l.overdue(began); err == nil {
-				err = still()
+			if err = l.overdue(began); err != nil {
+				break
+			}
+			if err = still(l.ctx); err != nil && b.over(l) != nil {
+				err = b.over(l)
 			}
 		}
 		if err != nil {

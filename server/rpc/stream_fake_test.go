@@ -22,7 +22,7 @@ import (
 )
 
 // tails is AuditService with nothing but a tail: a sign of life, then what is put into say, for as long as it may. A subject
-// that is asked for changes that: "flood" gets more than he reads, "panic", "broken" and "silent" what they say.
+// that is asked for changes that: "flood" gets more than he reads, "sulky" hides why it ended, "panic", "broken", "empty" and "silent" are what they say.
 type tails struct {
 	stsv1.UnimplementedAuditServiceServer
 	say chan *stsv1.TailEventsResponse
@@ -48,6 +48,8 @@ func (s *tails) TailEvents(r *stsv1.TailEventsRequest, to grpc.ServerStreamingSe
 		return errors.New("out of order")
 	case "malformed":
 		return exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonRequestMalformed, "no")
+	case "empty":
+		return nil
 	case "silent":
 		<-to.Context().Done()
 		return to.Context().Err()
@@ -70,6 +72,9 @@ func (s *tails) TailEvents(r *stsv1.TailEventsRequest, to grpc.ServerStreamingSe
 				return err
 			}
 		case <-to.Context().Done():
+			if r.GetSubject() == "sulky" {
+				return errors.New("interrupted")
+			}
 			return to.Context().Err()
 		}
 	}

@@ -185,6 +185,41 @@ func TestStreamsAreFew(t *testing.T) {
 	}
 }
 
+// A caller who hangs up is no alarm, whatever the handler makes of it.
+func TestStreamsThatAreLeft(t *testing.T) {
+	eachDoor(t, func(t *testing.T, door string) {
+		s, h, b := newTails(t, 1)
+		l := b.listen(t, door, "auditor", "sulky")
+		l.want(t, "0", "")
+		l.leave()
+		until(t, "its end", func() bool { return s.ends() == 1 })
+		until(t, "its place", func() bool {
+			l := b.listen(t, door, "auditor", "empty")
+			defer l.leave()
+			_, _, err := l.next()
+			return errors.Is(err, io.EOF)
+		})
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.alarms) > 0 {
+			t.Errorf("alarms: %q", h.alarms)
+		}
+	})
+}
+
+// A stream in which there is nothing ends well, and was one.
+func TestStreamThatIsEmpty(t *testing.T) {
+	eachDoor(t, func(t *testing.T, door string) {
+		_, h, b := newTails(t, 1)
+		if c, e, err := b.listen(t, door, "auditor", "empty").next(); !errors.Is(err, io.EOF) {
+			t.Errorf("got %q, %q, %v", c, e, err)
+		}
+		if use := h.only(t).Admin; use.Outcome() != exchange.OutcomeGranted {
+			t.Errorf("recorded as %+v", use)
+		}
+	})
+}
+
 // A handler that never begins is not waited for longer than any other.
 func TestStreamThatIsSilent(t *testing.T) {
 	s, h, b := newTails(t, 0)
