@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +22,9 @@ func (h *hit) bare() bool { return h.Repeat != nil && h.Exchange == nil }
 
 // reader reads events out of one look at the database.
 type reader struct {
-	tx *sql.Tx
+	tx queryer
+	// origins are the names of logs, as far as they were needed.
+	origins map[int64]string
 	// firsts are the exchanges that others repeat, as far as they were needed; nil is of one that is not there any more.
 	firsts map[place]*audit.ExchangeRecord
 }
@@ -34,8 +35,8 @@ type place struct {
 	id     id
 }
 
-// eventColumns is what reader.read wants of events e and their logs o.
-const eventColumns = "e.id, e.origin, o.name, e.place, e.record"
+// eventColumns is what reader.read wants of events e.
+const eventColumns = "e.id, e.origin, e.place, e.record"
 
 // read runs a statement that selects eventColumns, and makes repeats whole.
 func (r *reader) read(ctx context.Context, statement string, args ...any) ([]hit, error) {
@@ -44,7 +45,7 @@ func (r *reader) read(ctx context.Context, statement string, args ...any) ([]hit
 		var h hit
 		var name, record []byte
 		var at int64
-		if err := scan(&name, &h.origin, &h.Origin, &at, &record); err != nil {
+		if err := scan(&name, &h.origin, &at, &record); err != nil {
 			return err
 		}
 		if h.id, err = toID(name); err != nil {
@@ -60,7 +61,28 @@ func (r *reader) read(ctx context.Context, statement string, args ...any) ([]hit
 	if err != nil {
 		return nil, err
 	}
+	for i := range found {
+		if found[i].Origin, err = r.origin(ctx, found[i].origin); err != nil {
+			return nil, err
+		}
+	}
 	return found, r.complete(ctx, found)
+}
+
+// origin is the name of a log. (A join would have SQLite go through all of them once it has counted that they are few.)
+func (r *reader) origin(ctx context.Context, n int64) (string, error) {
+	if name, ok := r.origins[n]; ok {
+		return name, nil
+	}
+	var name string
+	if err := r.tx.QueryRowContext(ctx, "SELECT name FROM audit_origins WHERE n = $1", n).Scan(&name); err != nil {
+		return "", fmt.Errorf("looking for the name of a log: %w", err)
+	}
+	if r.origins == nil {
+		r.origins = map[int64]string{}
+	}
+	r.origins[n] = name
+	return name, nil
 }
 
 // complete makes exchanges of repeats, as far as what they repeat is still there.

@@ -18,14 +18,17 @@ func (i *Index) Search(ctx context.Context, q Query) (page Page, err error) {
 		return page, err
 	}
 	err = i.look(ctx, func(tx *sql.Tx) (err error) {
-		s := &search{reader: reader{tx: tx}, q: &q, terms: q.terms(), budget: i.c.SearchRows}
-		page, err = s.page(ctx, below)
+		page, err = i.search(tx, &q).page(ctx, below)
 		return err
 	})
 	if err != nil {
 		return Page{}, fmt.Errorf("searching the audit index: %w", err)
 	}
 	return page, nil
+}
+
+func (i *Index) search(tx queryer, q *Query) *search {
+	return &search{reader: reader{tx: tx}, q: q, terms: q.terms(), budget: i.c.SearchRows}
 }
 
 // search is the making of one page.

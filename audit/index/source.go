@@ -103,7 +103,7 @@ func (s *search) fetch(ctx context.Context, p *source, want int) error {
 		floor, p.left = found[want-1].id, unknown
 	}
 	p.high = floor
-	p.hits = slices.DeleteFunc(found, func(h hit) bool { return !h.bare() && !Matches(&h.Event, s.q) })
+	p.hits = slices.DeleteFunc(found, func(h hit) bool { return !(h.bare() && len(p.terms) <= joined) && !Matches(&h.Event, s.q) })
 	return nil
 }
 
@@ -116,7 +116,7 @@ func (s *search) choose(ctx context.Context, p *source) error {
 	args := []any{p.low[:], p.high[:]}
 	for i, t := range s.terms[:min(len(s.terms), joined)] {
 		args = append(args, t.hash())
-		fmt.Fprintf(&b, ", (SELECT count(*) FROM (SELECT 1 FROM %s WHERE term = $%d AND id >= $1 AND id < $2 LIMIT %d) AS t%d)", termsTable(p.n), len(args), countRows, i)
+		fmt.Fprintf(&b, ", (SELECT count(*) FROM (SELECT 1 FROM %s WHERE term = $%d AND id >= $1 AND id < $2 LIMIT %d) AS counted%d)", termsTable(p.n), len(args), countRows, i)
 	}
 	counts := make([]int, len(args)-2)
 	dest := make([]any, len(counts))
@@ -158,7 +158,7 @@ func (s *search) floor(ctx context.Context, p *source) (floor id, err error) {
 func (p *source) statement(floor id, limit int) (statement string, args []any) {
 	args = []any{floor[:], p.high[:], int64(limit)}
 	if len(p.terms) == 0 {
-		return fmt.Sprintf("SELECT "+eventColumns+" FROM %s e CROSS JOIN audit_origins o WHERE o.n = e.origin AND e.id >= $1 AND e.id < $2 ORDER BY e.id DESC LIMIT $3", eventsTable(p.n)), args
+		return fmt.Sprintf("SELECT "+eventColumns+" FROM %s e WHERE e.id >= $1 AND e.id < $2 ORDER BY e.id DESC LIMIT $3", eventsTable(p.n)), args
 	}
 	var from, where strings.Builder
 	for i, t := range p.terms[:min(len(p.terms), joined)] {
@@ -169,6 +169,6 @@ func (p *source) statement(floor id, limit int) (statement string, args []any) {
 			fmt.Fprintf(&where, "t%d.id = t0.id AND ", i)
 		}
 	}
-	return fmt.Sprintf("SELECT "+eventColumns+" FROM %s%s e CROSS JOIN audit_origins o WHERE %se.id = t0.id AND o.n = e.origin AND t0.id >= $1 AND t0.id < $2 ORDER BY t0.id DESC LIMIT $3",
+	return fmt.Sprintf("SELECT "+eventColumns+" FROM %s%s e WHERE %se.id = t0.id AND t0.id >= $1 AND t0.id < $2 ORDER BY t0.id DESC LIMIT $3",
 		&from, eventsTable(p.n), &where), args
 }

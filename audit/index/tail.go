@@ -123,7 +123,7 @@ func (t *tailer) next(ctx context.Context) (found *stretch, err error) {
 	return found, err
 }
 
-func (t *tailer) read(ctx context.Context, tx *sql.Tx, o *origin, from uint64) (*stretch, error) {
+func (t *tailer) read(ctx context.Context, tx queryer, o *origin, from uint64) (*stretch, error) {
 	all, err := partitions(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -133,8 +133,8 @@ func (t *tailer) read(ctx context.Context, tx *sql.Tx, o *origin, from uint64) (
 		if p.stale || p.n < t.since[o.name] {
 			continue
 		}
-		found.events, err = r.read(ctx, "SELECT "+eventColumns+" FROM "+eventsTable(p.n)+" e CROSS JOIN audit_origins o WHERE o.n = e.origin "+
-			"AND e.origin = $1 AND e.place >= $2 AND e.place < $3 ORDER BY e.place LIMIT $4", o.n, int64(from), int64(o.next), tailAtOnce) //nolint:gosec // no log has that many records
+		found.events, err = r.read(ctx, "SELECT "+eventColumns+" FROM "+eventsTable(p.n)+" e "+
+			"WHERE e.origin = $1 AND e.place >= $2 AND e.place < $3 ORDER BY e.place LIMIT $4", o.n, int64(from), int64(o.next), tailAtOnce) //nolint:gosec // no log has that many records
 		if err != nil {
 			return nil, err
 		}
