@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -85,7 +86,7 @@ func firstPrinted(t *testing.T, cmd *exec.Cmd) string {
 		t.Fatal(err)
 	}
 	said, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	_ = cmd.Process.Kill()
