@@ -152,6 +152,7 @@ func (l *lasting) SendMsg(m any) error {
 // longer, or reads nothing; it has lasted long enough, or the server stops.
 func (b *bearers) attend(l *lasting, c *caller, still func(context.Context) *exchange.Error) *exchange.Error {
 	defer l.cancel()
+	defer c.hangUp() // whatever ended it: the reader may have stopped long before
 	close(l.may)
 	began := l.now()
 	tick := time.NewTicker(attendEvery)
@@ -174,7 +175,6 @@ func (b *bearers) attend(l *lasting, c *caller, still func(context.Context) *exc
 			}
 		}
 		if err != nil {
-			c.hangUp()
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 // tails is AuditService with nothing but a tail: a sign of life, then what is put into say, for as long as it may. A subject
-// that is asked for changes that: "flood" gets more than he reads, "sulky" hides why it ended, "panic", "broken", "empty" and "silent" are what they say.
+// that is asked for changes that: "flood" gets more than he reads, "much" a first message that no socket holds, "sulky" hides why it ended, "panic", "broken", "empty" and "silent" are what they say.
 type tails struct {
 	stsv1.UnimplementedAuditServiceServer
 	say chan *stsv1.TailEventsResponse
@@ -54,7 +54,11 @@ func (s *tails) TailEvents(r *stsv1.TailEventsRequest, to grpc.ServerStreamingSe
 		<-to.Context().Done()
 		return to.Context().Err()
 	}
-	if err := to.Send(&stsv1.TailEventsResponse{Cursor: "0"}); err != nil {
+	first := "0"
+	if r.GetSubject() == "much" {
+		first = strings.Repeat("x", 32<<20)
+	}
+	if err := to.Send(&stsv1.TailEventsResponse{Cursor: first}); err != nil {
 		return err
 	}
 	for r.GetSubject() == "flood" {

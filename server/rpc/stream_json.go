@@ -162,8 +162,9 @@ type streamWriter struct {
 	events  bool
 	control *http.ResponseController
 
-	mu     sync.Mutex
-	closed bool
+	mu sync.Mutex
+	// ending says that the reader has his last moment, and closed that the answer is whole.
+	ending, closed bool
 }
 
 func newStreamWriter(w http.ResponseWriter, events bool) *streamWriter {
@@ -172,9 +173,7 @@ func newStreamWriter(w http.ResponseWriter, events bool) *streamWriter {
 
 // begin lifts the time limits of a request: from here on, who doesn't read is told to hang up by the stream itself.
 func (w *streamWriter) begin() {
-	// A writer that has no such limits has none to lift.
-	_ = w.control.SetReadDeadline(time.Time{})
-	_ = w.control.SetWriteDeadline(time.Time{})
+	w.unlimit()
 	h := w.Header()
 	h.Set("Vary", "Accept")
 	h.Set("X-Accel-Buffering", "no") // to nginx, which would collect it
@@ -184,6 +183,17 @@ func (w *streamWriter) begin() {
 	}
 	h.Set("Content-Type", kind)
 	w.WriteHeader(http.StatusOK)
+}
+
+// unlimit lifts the limits, but that of a stream which has ended before it began here.
+func (w *streamWriter) unlimit() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A writer that has no such limits has none to lift.
+	_ = w.control.SetReadDeadline(time.Time{})
+	if !w.ending {
+		_ = w.control.SetWriteDeadline(time.Time{})
+	}
 }
 
 // send writes a message.
@@ -237,6 +247,7 @@ func (w *streamWriter) flush(text []byte) error {
 func (w *streamWriter) hangUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.ending = true
 	if !w.closed { // else it is the next request's
 		_ = w.control.SetWriteDeadline(time.Now().Add(lastWords))
 	}

@@ -261,6 +261,32 @@ func TestStreamThatIsNotRead(t *testing.T) {
 	})
 }
 
+// A stream whose handler fails ends also where nobody reads: the request goes, and its connection with it.
+func TestStreamThatFailsUnread(t *testing.T) {
+	t.Parallel()
+	s, _, b := newTails(t, 0)
+	gone := make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(gone)
+		b.web.Config.Handler.ServeHTTP(w, r)
+	}))
+	conn, err := net.Dial("tcp", web.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(); web.Close() })
+	if _, err := io.WriteString(conn, "GET /v1/audit/events:tail?subject=much HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer auditor\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.tell(t, nil)
+	until(t, "the end of its handler", func() bool { return s.ends() == 1 })
+	select {
+	case <-gone:
+	case <-time.After(15 * time.Second):
+		t.Error("the request waits for a reader that never comes")
+	}
+}
+
 // stall moves the clock until the handler that nobody reads has ended.
 func (h *house) stall(t *testing.T, s *tails) {
 	t.Helper()
