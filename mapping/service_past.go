@@ -89,8 +89,14 @@ func (w *rebuilding) miss(format string, args ...any) {
 func (s *Service) policyOf(ctx context.Context, w *rebuilding) (*Policy, error) {
 	p, err := s.policy()
 	digest := w.past.Policy
-	if err != nil || digest == "" || digest == p.digest {
+	if err != nil || digest == p.digest {
 		return p, err
+	}
+	if digest == "" {
+		if w.past.Subject != nil { // else nothing is decided now either
+			w.miss("no policy decided then: this is by the policy in force now, %s; the exchange ended before that", p.digest)
+		}
+		return p, nil
 	}
 	versions, err := s.cfg.Engine.Versions(ctx)
 	if err != nil {

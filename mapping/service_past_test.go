@@ -75,6 +75,9 @@ func TestExplainPast(t *testing.T) {
 			e.Actor = &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: "agent-7", Groups: exchange.Groups{Known: true}, Expiry: today.Add(time.Hour)}
 		}, then, "granted ml", "", "not how the exchange ended"},
 		{"an agent whose record is gone", func(e *mapping.PastExchange) { e.Acted = true }, then, "granted", "who acted for the subject is gone", ""},
+		{"what no policy came to decide", func(e *mapping.PastExchange) {
+			e.Outcome, e.Reason, e.Policy, e.Rule, e.Scopes = exchange.OutcomeDenied, exchange.ReasonNoMatchingRule, "", "", nil
+		}, now, "denied no_matching_rule", "no policy decided then: this is by the policy in force now, " + now, "not how the exchange ended"},
 		{"a token that did not verify", func(e *mapping.PastExchange) {
 			e.Subject, e.Outcome, e.Reason, e.Policy, e.Rule = nil, exchange.OutcomeDenied, exchange.ReasonSubjectTokenInvalid, "", ""
 		}, "", "denied subject_token_invalid", "did not verify", ""},
