@@ -58,10 +58,16 @@ func hashOf(r *stsv1.LookupTokenRequest) (string, *exchange.Error) {
 		return "", malformed("send either token or token_sha256")
 	case token == "":
 		return sum, checkHash("token_sha256", sum)
+	case strings.ContainsFunc(token, notOfToken):
+		return "", malformed("token is more than one token, or one that was broken into lines: it has white space, quotes or other letters that no token has; " +
+			"send what stands behind Bearer alone")
 	}
 	of := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(of[:]), nil
 }
+
+// notOfToken tells what stands in no token (RFC 6750 §2.1, and more): it came with it when it was copied.
+func notOfToken(r rune) bool { return r <= ' ' || r == '"' || r == '\'' || r > '~' }
 
 // kindOf tells what a token is and when it ends; zero where that isn't known. The record of its mint may be past its
 // retention while those of its hand-outs are not.

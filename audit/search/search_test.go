@@ -207,7 +207,10 @@ func TestLookupByText(t *testing.T) {
 			t.Errorf("asked for %s, answered %v, left %q, recorded %q", f.hash, answer, r.GetToken(), s.Object(answer))
 		}
 	}
-	for _, r := range []*stsv1.LookupTokenRequest{{}, {Token: "a", TokenSha256: want}, {Token: " "}, {TokenSha256: "a"}} {
+	for _, r := range []*stsv1.LookupTokenRequest{{}, {Token: "a", TokenSha256: want}, {Token: " "}, {TokenSha256: "a"},
+		// Looked for as they are, these would be told to be not known, and a token that leaked would be thought harmless.
+		{Token: "Bearer " + text}, {Token: "eyJ.a\n.b"}, {Token: "eyJ.a\u200b.b"}, {Token: `"` + text + `"`},
+	} {
 		s, f, _ := newService(t)
 		_, err := s.LookupToken(t.Context(), r)
 		wantReason(t, err, exchange.CodeInvalidRequest, exchange.ReasonRequestMalformed)
