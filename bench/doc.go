@@ -16,6 +16,8 @@
 //	misses.go    a thousand at once miss one token
 //	decide.go    decisions at 10, 1,000 and 100,000 rules, in this process
 //	records.go   the audit log by itself, in this process
+//	index.go     the audit index: how fast it is fed, and searches among millions of events (index_events.go,
+//	             index_search.go), on both databases (index_shelf.go), cold and while more come, in this process
 //	table.go     the table
 //
 // A run with an answer other than 200, or with fewer records than answers, is void: it prints why, and exits with 1.

@@ -88,6 +88,7 @@ func run(ctx context.Context) (err error) {
 	began := time.Now()
 	for _, s := range []step{
 		{"warm", b.warm}, {"grpc", b.grpc}, {"redis", b.redis}, {"cold", b.cold}, {"misses", b.misses}, {"decide", b.decide}, {"records", b.records},
+		{"index", b.indexes},
 	} {
 		if len(b.steps) > 0 && !slices.Contains(b.steps, s.name) {
 			continue

@@ -62,6 +62,15 @@ func (b *bench) recordAll(ctx context.Context, sync_ audit.Sync, length time.Dur
 	if err != nil {
 		return measure{}, err
 	}
+	m, failed := recordBy(ctx, log, length)
+	if err := log.Close(ctx); err != nil {
+		return measure{}, err
+	}
+	return m, failed
+}
+
+// recordBy has as many callers as there are connections record into a log.
+func recordBy(ctx context.Context, log *audit.Log, length time.Duration) (measure, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var took []time.Duration
@@ -80,9 +89,6 @@ func (b *bench) recordAll(ctx context.Context, sync_ audit.Sync, length time.Dur
 	}
 	wg.Wait()
 	elapsed := time.Since(began)
-	if err := log.Close(ctx); err != nil {
-		return measure{}, err
-	}
 	if failed != nil || len(took) == 0 {
 		return measure{}, void("%d records, then %v", len(took), failed)
 	}

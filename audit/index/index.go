@@ -22,7 +22,8 @@ type Config struct {
 	Postgres *pgxpool.Config
 	// PartitionEvents is the most events of a partition. [250,000]
 	PartitionEvents int64
-	// SearchRows bounds what the making of one page may look at, in rows; behind it the page ends. [200,000]
+	// SearchRows bounds what the making of one page may look at, in rows; behind it the page ends, as it does behind 100 ms by
+	// Now. [100,000]
 	SearchRows int
 	// Retention is how long events are kept. [8760 h]
 	Retention time.Duration
@@ -55,7 +56,7 @@ func New(c Config) (*Index, error) {
 		c.PartitionEvents = 250_000
 	}
 	if c.SearchRows <= 0 {
-		c.SearchRows = 200_000
+		c.SearchRows = 100_000
 	}
 	if c.Retention <= 0 {
 		c.Retention = 8760 * time.Hour

@@ -20,7 +20,7 @@ func searchPlans(t *testing.T, n int) {
 	w := newTown(t, 2, n)
 	queries := append(fixedQueries(w), randomQueries(w, 20)...)
 	onEach(t, func(t *testing.T, b *backend) {
-		i := b.open(t, func(c *index.Config) { c.PartitionEvents = int64(n/2 - n/10) })
+		i := b.open(t, still, func(c *index.Config) { c.PartitionEvents = int64(n/2 - n/10) })
 		w.feed(t, i, make([]int, len(w.logs)))
 		checkPlans(t, i, w, queries)
 		if err := i.Change(t.Context(), "ANALYZE"); err != nil {

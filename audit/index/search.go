@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 )
 
 // Search implements [Reading]: a merge of the partitions, which overlap in time where a replica lagged, from the greatest
@@ -28,7 +29,7 @@ func (i *Index) Search(ctx context.Context, q Query) (page Page, err error) {
 }
 
 func (i *Index) search(tx queryer, q *Query) *search {
-	return &search{reader: reader{tx: tx}, q: q, terms: q.terms(), budget: i.c.SearchRows}
+	return &search{reader: reader{tx: tx}, q: q, terms: q.terms(), budget: i.c.SearchRows, now: i.c.Now, began: i.c.Now()}
 }
 
 // search is the making of one page.
@@ -38,8 +39,16 @@ type search struct {
 	terms []Term
 	// rows counts what was looked at, and budget is how much that may be.
 	rows, budget int
+	now          func() time.Time
+	began        time.Time
 	sources      sources
 }
+
+// pageTime is how long a page is made before it ends early: what is cold on the disk costs many times what is not.
+const pageTime = 100 * time.Millisecond
+
+// tired reports whether enough was looked at for one page.
+func (s *search) tired() bool { return s.rows >= s.budget || s.now().Sub(s.began) >= pageTime }
 
 func (s *search) page(ctx context.Context, below id) (Page, error) {
 	low, high, ok := s.q.wanted(below)
@@ -69,7 +78,7 @@ func (s *search) page(ctx context.Context, below id) (Page, error) {
 		case newest.low.compare(newest.high) >= 0:
 			heap.Pop(&s.sources)
 			continue
-		case s.rows >= s.budget && newest.high.compare(high) < 0: // each page goes down by something
+		case newest.high.compare(high) < 0 && s.tired(): // each page goes down by something
 			page.Next = s.q.cursor(newest.high) // all that is not below it has been looked at
 			return page, nil
 		default:
@@ -130,12 +139,27 @@ func (i *Index) Find(ctx context.Context, id string) (*Event, error) {
 	if _, ok := parseID(id); !ok {
 		return nil, ErrNotFound
 	}
-	page, err := i.Search(ctx, Query{ID: id, PageSize: 1})
+	found, err := i.first(ctx, Query{ID: id}, 1)
 	if err != nil {
 		return nil, err
 	}
-	if len(page.Events) == 0 {
+	if len(found) == 0 {
 		return nil, ErrNotFound
 	}
-	return &page.Events[0], nil
+	return &found[0], nil
+}
+
+// first returns the n newest events that q asks for, however many pages that takes.
+func (i *Index) first(ctx context.Context, q Query, n int) (found []Event, err error) {
+	for {
+		q.PageSize = min(n-len(found), MaxPage)
+		page, err := i.Search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, page.Events...)
+		if q.Page = page.Next; q.Page == "" || len(found) == n {
+			return found, nil
+		}
+	}
 }

@@ -9,7 +9,7 @@ func (i *Index) Token(ctx context.Context, sha256 string, limit int) (t Token, e
 		if kind != "" {
 			terms = append(terms, Term{FieldType, kind})
 		}
-		return i.first(ctx, terms, n)
+		return i.first(ctx, Query{Terms: terms}, n)
 	}
 	if t.Events, err = of(typeExchange, limit+1); err != nil {
 		return Token{}, err
@@ -34,20 +34,4 @@ func (i *Index) Token(ctx context.Context, sha256 string, limit int) (t Token, e
 		t.Known = len(found) > 0
 	}
 	return t, nil
-}
-
-// first returns the n newest events that have the terms, however many pages that takes.
-func (i *Index) first(ctx context.Context, terms []Term, n int) (found []Event, err error) {
-	q := Query{Terms: terms}
-	for {
-		q.PageSize = min(n-len(found), MaxPage)
-		page, err := i.Search(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, page.Events...)
-		if q.Page = page.Next; q.Page == "" || len(found) == n {
-			return found, nil
-		}
-	}
 }
