@@ -371,11 +371,11 @@ func printVerified(w io.Writer, logs []audit.Verified, faults []audit.Fault) err
 	}
 	for _, l := range logs {
 		if r := l.Retired; r != nil {
-			fmt.Fprintf(w, "retired: %s, with %d records, by %s at %s: %s\n", l.Origin, r.Size, r.By, r.At.Format(time.RFC3339), r.Reason)
+			fmt.Fprintf(w, "retired: %s, with %d records, by %s at %s: %s\n", l.Origin, r.Size, shown(r.By), r.At.Format(time.RFC3339), shown(r.Reason))
 		}
 	}
 	for _, f := range faults {
-		fmt.Fprintf(w, "WRONG: %s\n", f)
+		fmt.Fprintf(w, "WRONG: %s\n", shown(f.String())) // an id that somebody edited could hide the line
 	}
 	return nil
 }

@@ -253,6 +253,18 @@ func TestLookupNeverTakesATokenAsAnArgument(t *testing.T) {
 			t.Errorf("%.80q: %v", in, err)
 		}
 	}
+	cut := []byte(strings.Repeat("x", terminalLine) + "\n")
+	if _, err := tokenRequest(cut, true); err == nil {
+		t.Error("what a terminal has cut off is taken for the token")
+	}
+	for _, typed := range []bool{true, false} {
+		if _, err := tokenRequest(cut[2:], typed); err != nil {
+			t.Errorf("typed %v: %v", typed, err)
+		}
+	}
+	if _, err := tokenRequest(cut, false); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestPeriod holds that what is printed to go on with means the same later.

@@ -63,16 +63,28 @@ func lookupRequest(cmd *cobra.Command, args []string) (*stsv1.LookupTokenRequest
 		return nil, errors.New("the argument is the SHA-256 of one token, 64 hex digits; a token itself must not be an argument, where all of this host " +
 			"can read it in the list of processes: give it on standard input, and take it out of the shell's history")
 	}
-	if isTerminal(cmd.InOrStdin()) {
+	terminal := isTerminal(cmd.InOrStdin())
+	if terminal {
 		cmd.PrintErrln("the token, then Enter and Ctrl-D:")
 	}
 	text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxToken+1))
 	if err != nil {
 		return nil, found(fmt.Errorf("reading the token: %w", err))
 	}
+	return tokenRequest(text, terminal)
+}
+
+// terminalLine is the longest line that a terminal hands on (termios(3)); it drops what stands behind, and the hash of the
+// rest would be told to be not known.
+const terminalLine = 4095
+
+func tokenRequest(text []byte, typed bool) (*stsv1.LookupTokenRequest, error) {
 	token := strings.TrimSpace(string(text))
-	if token == "" || len(text) > maxToken {
+	switch {
+	case token == "" || len(text) > maxToken:
 		return nil, errors.New("there is no token on standard input; give one there, or its SHA-256 as the argument")
+	case typed && len(token) >= terminalLine:
+		return nil, fmt.Errorf("a terminal cuts a line off behind %d letters, so this may be less than the token; put it into a file, and give that: <token.txt", terminalLine)
 	}
 	return &stsv1.LookupTokenRequest{Token: token}, nil
 }

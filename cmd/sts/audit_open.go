@@ -49,14 +49,17 @@ func withDesk(cmd *cobra.Command, path string, do func(context.Context, *desk) e
 	if err != nil {
 		return found(err)
 	}
+	if ledger := cfg.Database.SQLite; ledger != "" {
+		if err := makeLike(ledger, indexFile(cfg)); err != nil {
+			return found(err)
+		}
+		defer func() { err = errors.Join(err, found(likeOwner(ledger, indexFile(cfg)+"*"))) }()
+	}
 	ix, err := newIndex(cfg, newLog(stderr, slog.LevelWarn, cfg.Log.Format))
 	if err != nil {
 		return found(err)
 	}
 	defer func() { err = errors.Join(err, found(ix.Close())) }()
-	if ledger := cfg.Database.SQLite; ledger != "" {
-		defer func() { err = errors.Join(err, found(likeOwner(ledger, indexFile(cfg)+"*"))) }()
-	}
 	return do(ctx, &desk{
 		cfg: cfg, ledger: ledger, index: ix, keys: audit.PublicKeys{key.Public()},
 		record: func(ctx context.Context, use exchange.Admin) error {

@@ -51,6 +51,26 @@ func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), code
 }
 
+// Whoever edits a log must not reach the terminal of who verifies it.
+func TestAuditVerifyShowsNoControls(t *testing.T) {
+	dir, key, _ := aLog(t)
+	segments, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil || len(segments) != 1 {
+		t.Fatal(segments, err)
+	}
+	text, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segments[0], bytes.Replace(text, []byte(`"id":"two"`), []byte(`"id":"\u001b[1A\u001b[2K"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code := command(t, "audit", "verify", dir, "--key", key)
+	if code != 1 || !strings.Contains(out, `id \u001b[1A`) || strings.Contains(out, "\x1b") {
+		t.Errorf("%d %q", code, out)
+	}
+}
+
 func TestAuditVerify(t *testing.T) {
 	dir, key, newest := aLog(t)
 	if out, errs, code := command(t, "audit", "verify", dir, "--key", key); code != 0 || !strings.Contains(out, newest.Origin+"  1         4        4") {

@@ -28,10 +28,48 @@ func likeOwner(of, pattern string) error {
 		return err
 	}
 	for _, path := range paths {
-		err := os.Lchown(path, int(owner.Uid), int(owner.Gid))
+		err := give(path, owner)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // of SQLite's files beside a database, some come and go
 			return fmt.Errorf("giving the file to the service's user: %w", err)
 		}
 	}
 	return nil
+}
+
+// give gives a file to an owner, if root has made it here. Who owns the folder may have put a link there, to a file of
+// root's that is not to be given away. No database may be open that the file is of: closing it would end SQLite's locks.
+func give(path string, owner *syscall.Stat_t) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	file, known := info.Sys().(*syscall.Stat_t)
+	if !known || !info.Mode().IsRegular() || file.Nlink != 1 || file.Uid != 0 {
+		return nil
+	}
+	return f.Chown(int(owner.Uid), int(owner.Gid))
+}
+
+// makeLike makes an empty file that belongs to the owner of another, unless it is there. SQLite gives what it makes beside a
+// database to the database's owner; so nothing is left behind by a command that is killed.
+func makeLike(of, path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errors.Join(f.Close(), likeOwner(of, path))
 }
