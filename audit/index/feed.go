@@ -36,6 +36,8 @@ const (
 	sweepEvery = time.Hour
 	// firstRetry and lastRetry bound how long the feeder waits after a failure.
 	firstRetry, lastRetry = 500 * time.Millisecond, 15 * time.Second
+	// lateTime is how long records of the own log may be missing before that is told, whatever it is that takes so long.
+	lateTime = 2 * time.Minute
 	// addTime and sweepTime are how long the database may take: one that no longer answers is not waited for.
 	addTime, sweepTime = 30 * time.Second, 10 * time.Minute
 )
@@ -54,8 +56,9 @@ type Feeder struct {
 
 	next    atomic.Uint64 // of the own log
 	current atomic.Int64  // when nothing of it was missing, in Unix nanoseconds
-	// fault is why the last try failed, nil once one has succeeded; suspect says which log is not as its checkpoint is.
-	fault, suspect atomic.Pointer[error]
+	// fault is why the last try failed, nil once one has succeeded; beside is that of the others' logs, which may be broken
+	// for good. suspect says which log is not as its checkpoint is.
+	fault, beside, suspect atomic.Pointer[error]
 }
 
 // NewFeeder makes a feeder; [Feeder.Run] runs it.
@@ -146,10 +149,8 @@ func (f *Feeder) round(ctx context.Context) error {
 	}
 	now := f.c.Now()
 	if since := now.Sub(f.looked); since < 0 || since >= lookEvery {
-		if err := f.others(ctx); err != nil {
-			return err
-		}
 		f.looked = now
+		f.besides(ctx, f.others(ctx)) // which is no reason to leave our own log, or old partitions
 	}
 	if since := now.Sub(f.swept); since < 0 || since >= sweepEvery {
 		limited, cancel := context.WithTimeout(ctx, sweepTime)
@@ -213,11 +214,16 @@ func (f *Feeder) others(ctx context.Context) error {
 		if err != nil { // or it is signed by a key of before: its records are found, and have no receipts
 			c = audit.Checkpoint{Origin: o.Origin}
 		}
-		size := c.Size
-		if o.ended {
-			size = max(size, o.records)
+		l, size := f.log(o.Origin), c.Size
+		if o.ended { // it may lack records that were signed for: for that it was given up
+			size = o.records
+			if c.Size > size && !l.short {
+				l.short = true
+				f.c.Logger.Warn("a log that nobody writes lacks records that were signed for; what is left of it is in the audit index",
+					"origin", o.Origin, "records", size, "signed", c.Size)
+			}
 		}
-		if err := f.feed(ctx, f.log(o.Origin), c, size); err != nil {
+		if err := f.feed(ctx, l, c, size); err != nil {
 			errs = append(errs, fmt.Errorf("the log %s: %w", o.Origin, err))
 		}
 	}
@@ -228,6 +234,12 @@ func (f *Feeder) others(ctx context.Context) error {
 func (f *Feeder) Health() error {
 	if fault := f.fault.Load(); fault != nil {
 		return fmt.Errorf("the audit index lacks the newest records: %w", *fault)
+	}
+	if behind := f.behind(); behind > lateTime {
+		return fmt.Errorf("the audit index has lacked the newest records for %s", behind.Truncate(time.Second))
+	}
+	if beside := f.beside.Load(); beside != nil {
+		return fmt.Errorf("the audit index lacks records of other logs in the directory: %w", *beside)
 	}
 	if suspect := f.suspect.Load(); suspect != nil {
 		return *suspect
@@ -245,6 +257,22 @@ func (f *Feeder) failed(err error) {
 func (f *Feeder) well() {
 	if f.fault.Swap(nil) != nil {
 		f.c.Logger.Info("the audit index is fed again")
+	}
+}
+
+// besides notes how it went with the logs of others.
+func (f *Feeder) besides(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		if f.beside.Swap(nil) != nil {
+			f.c.Logger.Info("the logs of others are in the audit index again")
+		}
+	default:
+		f.errors.Inc()
+		if f.beside.Swap(&err) == nil {
+			f.c.Logger.Error("logs of others can't be brought into the audit index; it is tried again and again", "error", err)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ type fed struct {
 	known bool
 	// before are the hashes for what lies before it, where that was skipped.
 	before []audit.Hash
+	// short says that it has been told that the log lacks records.
+	short bool
 }
 
 func (f *Feeder) log(origin string) *fed {
@@ -66,6 +68,12 @@ func (f *Feeder) feed(ctx context.Context, l *fed, c audit.Checkpoint, size uint
 		}
 		if err := f.add(ctx, l, b); err != nil {
 			return err
+		}
+		if own := f.c.Log; own != nil && l.origin != own.Checkpoint().Origin {
+			// Bringing in a long log of somebody else's takes minutes, in which ours goes on.
+			if err := f.Own(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
