@@ -324,3 +324,32 @@ func TestOpenedAtOnce(t *testing.T) {
 		holds(t, b.open(t))
 	})
 }
+
+// A replica that is frozen while it writes keeps the others from writing for half a minute, and not for ever.
+func TestNobodyHoldsTheLockForEver(t *testing.T) {
+	i := newPostgres(t).open(t)
+	n, err := i.Count(t.Context(), "SELECT count(*) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout') AND setting = '30000'")
+	if err != nil || n != 2 {
+		t.Errorf("%d of 2 bounds are set: %v", n, err)
+	}
+}
+
+// A NUL, which PostgreSQL has in no text, stands in a record's names like everything else.
+func TestAddTakesNULs(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		i, l := b.open(t), newLogbook(t, "sts-0")
+		e := exchangeOf("a\x00b", 0)
+		e["principal"], e["rule"], e["client"] = "p\x00q", "r\x00s", "c\x00d"
+		eventID := l.write(t, "exchange", e)
+		if _, err := i.Add(t.Context(), l.batch(t, 0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		page, err := i.Search(t.Context(), index.Query{PageSize: 2, Terms: []index.Term{{Field: index.FieldPrincipal, Value: "p\x00q"}}})
+		if err != nil || len(page.Events) != 1 || page.Events[0].ID != eventID {
+			t.Errorf("%v %v", page.Events, err)
+		}
+		if _, err := i.Statistics(t.Context(), index.StatisticsQuery{From: start, To: start.Add(time.Hour), Principal: "p\x00q"}); err != nil {
+			t.Error(err)
+		}
+	})
+}

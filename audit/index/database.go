@@ -87,6 +87,10 @@ func openPostgres(c *pgxpool.Config) (*database, error) {
 	c = c.Copy()
 	c.MaxConns = readers + 1
 	c.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(statementTime.Milliseconds(), 10)
+	// Who writes holds a lock that all replicas wait for. One that is frozen in it, or whose host is gone, gives it up soon.
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(statementTime.Milliseconds(), 10)
+	c.ConnConfig.RuntimeParams["tcp_keepalives_idle"], c.ConnConfig.RuntimeParams["tcp_keepalives_interval"] = "10", "5"
+	c.ConnConfig.RuntimeParams["tcp_keepalives_count"] = "4"
 	c.ConnConfig.RuntimeParams["application_name"] = "sts-audit"
 	pool, err := pgxpool.NewWithConfig(context.Background(), c)
 	if err != nil {

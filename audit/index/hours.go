@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // hourKey is what exchanges are counted by.
@@ -35,9 +36,12 @@ func (h hourCounts) count(r *prepared) {
 func (h hourCounts) save(ctx context.Context, tx *sql.Tx) error {
 	for _, k := range slices.SortedFunc(maps.Keys(h), hourKey.compare) {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO audit_hours AS h (hour, principal, rule, outcome, count) VALUES ($1, $2, $3, $4, $5) "+
-			"ON CONFLICT (hour, principal, rule, outcome) DO UPDATE SET count = h.count + excluded.count", k.hour, k.principal, k.rule, k.outcome, h[k]); err != nil {
+			"ON CONFLICT (hour, principal, rule, outcome) DO UPDATE SET count = h.count + excluded.count", k.hour, text(k.principal), text(k.rule), text(k.outcome), h[k]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// text is s as PostgreSQL has it in a text, which is without NULs.
+func text(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }

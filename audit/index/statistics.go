@@ -50,7 +50,7 @@ func (q *StatisticsQuery) statement() (statement string, args []any, err error) 
 			by = append(by, columns[n])
 		}
 		if value != "" {
-			args = append(args, value)
+			args = append(args, text(value))
 			where += fmt.Sprintf(" AND %s = $%d", names[n], len(args))
 		}
 	}
