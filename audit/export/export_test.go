@@ -2,6 +2,8 @@ package export_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +104,40 @@ func TestARepeatIsWholeWhereverItsExchangeStands(t *testing.T) {
 	}
 	if n := strings.Count(text, `"repeat_of":"`+first+`"`); n != 3 || strings.Contains(text, `"type":"repeat"`) {
 		t.Errorf("%d whole repeats of 3 in\n%s", n, text)
+	}
+}
+
+// removes takes a file away once the first batch was sent, as retention does where an export is far behind.
+type removes struct {
+	export.Destination
+	path string
+}
+
+func (r removes) Send(ctx context.Context, b *export.Batch) error {
+	if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return r.Destination.Send(ctx, b)
+}
+
+// Retention that drops a segment while it is being read neither holds the export up nor loses what was read: a repeat whose
+// exchange can't be looked up any more goes as it is.
+func TestRetentionDropsWhatIsBeingRead(t *testing.T) {
+	var i ids
+	who, first := ada(), i.next()
+	w := newTown(t, granted(first, who), granted(i.next(), who), granted(i.next(), who))
+	l := open(t, w.dir, nil)
+	record(t, l, loaded(i.next()))
+	closeLog(t, l)
+	w.log = still{l.Checkpoint()}
+	want := w.ids()
+	r := newReceiver(t)
+	if err := w.run(removes{r.destination(), segments(t, w.dir)[0]}); err != nil {
+		t.Error(err)
+	}
+	text := r.text()
+	if diff := cmp.Diff(want, idsOf(t, text)); diff != "" || strings.Count(text, `"of":"`+first+`"`) != 2 {
+		t.Errorf("(-log +far end)\n%s\n%s", diff, text)
 	}
 }
 

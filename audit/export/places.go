@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,12 +45,12 @@ func (s *segment) note(line []byte, at int64) {
 }
 
 // note remembers a line that stands at an offset of a file. The first time that it hears of a file, it reads what stands
-// before.
+// before. A file that retention has dropped since it was opened goes without.
 func (p *places) note(path string, at int64, line []byte) error {
 	if p.now.path != path {
 		p.before = p.now
 		p.now = segment{path: path, at: map[uuid.UUID]int64{}}
-		if err := p.now.read(at); err != nil {
+		if err := p.now.read(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			p.now = segment{}
 			return err
 		}
@@ -90,7 +91,8 @@ func (s *segment) read(limit int64) error {
 	}
 }
 
-// line returns the line of a record, nil where it isn't known.
+// line returns the line of a record, nil where it isn't known, or retention has dropped its file: who reads a file that is
+// gone can't look up in it, and must not wait for it.
 func (p *places) line(id string) ([]byte, error) {
 	key, err := uuid.Parse(id)
 	if err != nil {
@@ -100,9 +102,11 @@ func (p *places) line(id string) ([]byte, error) {
 		return lineAt(p.now.path, at)
 	}
 	if p.before.path == "" {
-		if p.before, err = segmentBefore(p.now.path); err != nil {
+		before, err := segmentBefore(p.now.path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
+		p.before = before
 	}
 	if at, ok := p.before.at[key]; ok {
 		return lineAt(p.before.path, at)
@@ -134,6 +138,9 @@ const longestLine = 16 << 20
 
 func lineAt(path string, at int64) ([]byte, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a record again: %w", err)
 	}
