@@ -36,6 +36,7 @@ func (c *Command) Send(ctx context.Context, b *Batch) error {
 	cmd.Stdin = bytes.NewReader(b.Body())
 	cmd.Env = append(os.Environ(), "STS_EXPORT="+b.Export, "STS_BATCH="+b.ID, "STS_ORIGIN="+b.Origin,
 		"STS_FROM="+strconv.FormatUint(b.From, 10), "STS_TO="+strconv.FormatUint(b.To, 10))
+	endWithGroup(cmd)           // or a child goes on with half a batch, while the next try writes the whole
 	cmd.WaitDelay = time.Second // for what its children hold open
 	err := cmd.Run()
 	switch {

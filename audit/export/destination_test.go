@@ -147,6 +147,18 @@ func TestCollectorAnswers(t *testing.T) {
 	}
 }
 
+// A log's line may be damaged and still be a record. gRPC takes no text that isn't UTF-8, and would hold the export for good.
+func TestACollectorGetsText(t *testing.T) {
+	b, c := batch(), newCollector(t)
+	b.Records[0].Line = []byte("{\"id\":\"one\",\"principal\":\"mod\xe5ls\"}")
+	if err := (&export.OTLP{Client: c.client}).Send(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+	if got, want := c.lines["one"], "{\"id\":\"one\",\"principal\":\"mod\uFFFDls\"}"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // A partial success is taken; it is not sent again.
 func TestAPartialSuccessIsTaken(t *testing.T) {
 	var i ids

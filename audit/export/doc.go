@@ -31,4 +31,5 @@
 //
 //	destination.go  the port, and the kinds of failure
 //	file.go, command.go, url.go, otlp.go, volume.go
+//	group_unix.go   how a command ends, with what it started
 package export

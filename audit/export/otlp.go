@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
@@ -79,9 +80,10 @@ func logRecord(r *Record) *logspb.LogRecord {
 		severity = logspb.SeverityNumber_SEVERITY_NUMBER_ERROR
 	}
 	at := uint64(max(0, r.Time.UnixNano()))
+	body := strings.ToValidUTF8(string(r.Line), "\uFFFD") // a damaged line may be none, and then the whole batch is never taken
 	return &logspb.LogRecord{
 		TimeUnixNano: at, ObservedTimeUnixNano: at, SeverityNumber: severity, EventName: "sts.audit." + r.Type,
-		Body:       &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: string(r.Line)}},
+		Body:       &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: body}},
 		Attributes: []*commonpb.KeyValue{attribute("log.record.uid", r.ID)},
 	}
 }
