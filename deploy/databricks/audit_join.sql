@@ -1,8 +1,8 @@
 -- Who was behind a service principal: each event of Databricks' audit with the person whose token it was, or with all who may
 -- have been it. Plain SQL, over sts_decisions and sts_databricks_events of audit_staging.sql; a test runs this very file.
 --
---   certainty    exact       the event's user agent names a decision, and that decision was for this service principal
---                candidates  it names none: these persons held a token of the principal at that time, one row each
+--   certainty    exact       the event's user agent names a decision, and its token was for this service principal, and alive
+--                candidates  it names none such: these persons held a token of the principal at that time, one row each
 --                none        nobody did: whoever it was did not come by way of the token service
 --   persons      how many rows name one for the event; 0 for none. A person who acts for another is another than the person alone
 --   client, rule of all decisions that a candidate's row stands for, where they agree
@@ -13,6 +13,8 @@ WITH exact AS (
   SELECT e.event_id, d.subject_issuer, d.subject, d.actor, d.client, d.rule, d.principal, d.decision_id, d.decided_at AS held_from, d.token_until AS held_until
   FROM sts_databricks_events e
   JOIN sts_decisions d ON d.decision_id = e.decision_id AND d.application_id = e.application_id
+    AND e.event_time >= d.decided_at - INTERVAL '2' MINUTE
+    AND e.event_time < d.token_until + INTERVAL '2' MINUTE
 ),
 candidates AS (
   SELECT

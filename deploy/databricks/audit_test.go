@@ -129,7 +129,9 @@ func TestWho(t *testing.T) {
 	}
 	db := database(t, decisions, []event{
 		{"exact", 10, models, "d2"},
-		{"exact, long after", 300, models, "d1"},
+		{"named: just after its end", 16, models, "d1"},
+		{"named: long after its end", 300, models, "d1"}, // by a caller who kept the user agent longer than the token
+		{"named: before it was", 0.5, models, "d6"},
 		{"forged: of another principal", 10, etl, "d2"},
 		{"forged: no such decision", 1, models, "d9"},
 		{"none", 100, models, ""},
@@ -144,9 +146,11 @@ func TestWho(t *testing.T) {
 	})
 	want := []string{
 		"exact exact 1 bob - kong d2",
-		"exact, long after exact 1 ada - kong d1",
 		"forged: no such decision candidates 1 ada - kong -",
 		"forged: of another principal candidates 1 eve - batch -",
+		"named: before it was candidates 1 ada - kong -",
+		"named: just after its end exact 1 ada - kong d1",
+		"named: long after its end candidates 1 mia - kong -",
 		"nobody of that principal none 0 - - - -",
 		"none none 0 - - - -",
 		"one candidates 1 ada - kong -",
