@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -54,7 +56,13 @@ func (w *world) export(kind string, s *setup) object {
 	case "file":
 		path := filepath.Join(w.dir, "out", "audit.jsonl")
 		e["file"] = path
-		w.sinks[kind] = func() (string, error) { text, err := os.ReadFile(path); return string(text), err }
+		w.sinks[kind] = func() (string, error) {
+			text, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil // nothing has arrived yet
+			}
+			return string(text), err
+		}
 	case "command":
 		dir := w.t.TempDir()
 		e["command"] = list{"/bin/sh", "-c", `cat > "$0/.$STS_BATCH" && mv "$0/.$STS_BATCH" "$0/$STS_BATCH"`, dir}
