@@ -130,7 +130,11 @@ func momentOf(name string, t *timestamppb.Timestamp) (time.Time, *exchange.Error
 	if err := t.CheckValid(); err != nil {
 		return time.Time{}, malformed("%s is no time between the years 1 and 9999; send it as 2026-11-24T10:00:00Z", name)
 	}
-	return t.AsTime(), nil
+	at := t.AsTime()
+	if at.IsZero() { // which would be no bound
+		at = at.Add(1)
+	}
+	return at, nil
 }
 
 // pageSize is how many a page may have.

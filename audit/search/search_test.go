@@ -54,6 +54,9 @@ func TestSearchAsks(t *testing.T) {
 	if diff := cmp.Diff(want, f.asked); diff != "" {
 		t.Error(diff)
 	}
+	if _, err := s.SearchEvents(t.Context(), &stsv1.SearchEventsRequest{To: timestamppb.New(time.Time{})}); err != nil || f.asked.To.IsZero() {
+		t.Errorf("what ended before the year 1 is asked for as all that there is: %v", err)
+	}
 	if _, err := s.SearchEvents(t.Context(), &stsv1.SearchEventsRequest{}); err != nil {
 		t.Fatal(err)
 	}
@@ -327,6 +330,7 @@ func TestStatistics(t *testing.T) {
 		{&stsv1.GetStatisticsRequest{To: at(1)}, "send from and to"},
 		{&stsv1.GetStatisticsRequest{From: at(1)}, "send from and to"},
 		{&stsv1.GetStatisticsRequest{From: at(1), To: at(1)}, "to is not after from"},
+		{&stsv1.GetStatisticsRequest{From: at(0), To: at(1), Rule: "a\x00"}, "principal or rule has a zero byte"},
 		{&stsv1.GetStatisticsRequest{From: at(0), To: at(31*24*time.Hour + 1)}, "to is more than 31 days"},
 		{&stsv1.GetStatisticsRequest{From: at(0), To: at(1), By: []string{"client"}}, "by is none of principal, rule, outcome"},
 		{&stsv1.GetStatisticsRequest{From: at(0), To: at(1), By: []string{"rule", "rule"}}, "by says rule twice"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -58,6 +59,9 @@ func statisticsOf(r *stsv1.GetStatisticsRequest) (q index.StatisticsQuery, err *
 		return q, malformed("to is not after from")
 	case span > maxSpan:
 		return q, malformed("to is more than 31 days after from; ask for less at once")
+	}
+	if strings.Contains(q.Principal+q.Rule, "\x00") { // PostgreSQL would fail, as if it were out of order
+		return q, malformed("principal or rule has a zero byte, which no name has")
 	}
 	if q.Outcome != "" {
 		if err := oneOf(outcomes)("outcome", q.Outcome); err != nil {
