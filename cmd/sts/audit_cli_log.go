@@ -33,6 +33,9 @@ func recordCommand(ctx context.Context, cfg *config.Config, ledger exchange.Ledg
 	if err != nil {
 		return fmt.Errorf("recording this command: %w", err)
 	}
+	if err := makeFolderLike(cfg.Audit.Directory); err != nil {
+		return fmt.Errorf("recording this command: %w", err)
+	}
 	l, err := openCommandLog(ctx, cfg, key, witnessesOf(cfg, ledger, key.Public()), newLog(stderr, slog.LevelWarn, cfg.Log.Format))
 	if err != nil {
 		return fmt.Errorf("recording this command: %w", err)

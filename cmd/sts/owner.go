@@ -73,3 +73,33 @@ func makeLike(of, path string) error {
 	}
 	return errors.Join(f.Close(), likeOwner(of, path))
 }
+
+// makeFolderLike makes a folder that belongs to the owner of the one that it is in, unless it is there.
+func makeFolderLike(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if err := makeFolderLike(parent); err != nil {
+		return err
+	}
+	info, err := os.Stat(parent)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if !known {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chown(int(owner.Uid), int(owner.Gid)), f.Close())
+}
