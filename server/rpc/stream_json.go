@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -80,6 +81,10 @@ func (s *jsonStream) serve(w http.ResponseWriter, r *http.Request, _ map[string]
 		return
 	}
 	if last := r.Header.Get(headerResume); last != "" { // it is newer than the cursor that the first request had
+		if !utf8.ValidString(last) {
+			s.gateway.refuse(w, callerOf(ctx), inbound.Malformed("Last-Event-ID is none that was given out here"))
+			return
+		}
 		setCursor(request, last)
 	}
 	to := newStreamWriter(w, wantsEvents(r.Header))

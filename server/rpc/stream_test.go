@@ -378,6 +378,21 @@ func TestStreamIsStrict(t *testing.T) {
 			t.Errorf("%s: %+v", query, got)
 		}
 	}
+	for _, last := range []string{"\xff", "a\xc3"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.web.URL+"/v1/audit/events:tail", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer auditor"}, "Last-Event-Id": {last}}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusBadRequest {
+			t.Errorf("Last-Event-ID %q: %d", last, answer.StatusCode)
+		}
+	}
 	field := func(number protowire.Number, text string) []byte {
 		return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), text)
 	}
