@@ -2,9 +2,11 @@ package index
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lakegate/sts/audit"
 )
@@ -16,9 +18,25 @@ type hit struct {
 	Event
 }
 
-// bare reports whether h is a repeat of an exchange that is past its retention. By what it was found can't be seen of it
-// any more, so it is taken at its terms' word.
-func (h *hit) bare() bool { return h.Repeat != nil && h.Exchange == nil }
+// bare reports whether h is a repeat of an exchange that is past its retention, or a record that can't be read. By what it
+// was found can't be seen of it any more, so it is taken at its terms' word.
+func (h *hit) bare() bool {
+	return h.Exchange == nil && h.Mint == nil && h.Subject == nil && h.Admin == nil && h.Failures == nil && h.Segment == nil
+}
+
+// decode reads the record of an id. One that a newer program wrote, or that is damaged, is shown as it stands: it is
+// nothing to refuse the others for, which are on its page or are to be made anew with it.
+func decode(at id, line []byte) audit.Record {
+	r, err := audit.Decode(line)
+	if err != nil {
+		r = audit.Record{Raw: line}
+		if json.Unmarshal(line, &r.Header) != nil {
+			r.Header = audit.Header{Time: time.UnixMilli(at.milliseconds()).UTC()}
+		}
+		r.ID = at.String()
+	}
+	return r
+}
 
 // reader reads events out of one look at the database.
 type reader struct {
@@ -52,9 +70,7 @@ func (r *reader) read(ctx context.Context, statement string, args ...any) ([]hit
 			return err
 		}
 		h.Place = uint64(at) //nolint:gosec // not below 0
-		if h.Record, err = audit.Decode(record); err != nil {
-			return fmt.Errorf("%s is damaged; run sts audit reindex: %w", h.id, err)
-		}
+		h.Record = decode(h.id, record)
 		found = append(found, h)
 		return nil
 	})
@@ -157,10 +173,7 @@ func (r *reader) first(scan func(...any) error) error {
 	if _, asked := r.firsts[at]; !asked {
 		return nil // of another log, which nobody repeats in this one
 	}
-	first, err := audit.Decode(record)
-	if err != nil {
-		return fmt.Errorf("%s is damaged; run sts audit reindex: %w", at.id, err)
-	}
+	first := decode(at.id, record)
 	r.firsts[at] = first.Exchange
 	return nil
 }

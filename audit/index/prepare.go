@@ -105,21 +105,21 @@ func (i *Index) lookForFirsts(ctx context.Context, d *database, log string, miss
 
 // readFirsts reads exchanges of a partition: args are their log and their ids.
 func (i *Index) readFirsts(ctx context.Context, d *database, partition int64, args []any) error {
-	rows, err := d.read.QueryContext(ctx, "SELECT record FROM "+eventsTable(partition)+" WHERE origin = $1 AND id IN ("+marks(2, len(args)-1)+")", args...) //nolint:gosec // a table of ours, and marks
+	rows, err := d.read.QueryContext(ctx, "SELECT id, record FROM "+eventsTable(partition)+" WHERE origin = $1 AND id IN ("+marks(2, len(args)-1)+")", args...) //nolint:gosec // a table of ours, and marks
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var line []byte
-		if err := rows.Scan(&line); err != nil {
+		var name, line []byte
+		if err := rows.Scan(&name, &line); err != nil {
 			return err
 		}
-		r, err := audit.Decode(line)
+		of, err := toID(name)
 		if err != nil {
 			return err
 		}
-		if of, ok := parseID(r.ID); ok && r.Exchange != nil {
+		if r := decode(of, line); r.Exchange != nil {
 			i.firsts.put(of, describe(&r))
 		}
 	}

@@ -185,7 +185,7 @@ func kept(ctx context.Context, d *database, partition int64) (map[*origin][]audi
 	for _, o := range all {
 		byNumber[o.n] = o
 	}
-	rows, err := d.read.QueryContext(ctx, "SELECT e.origin, e.place, e.record FROM "+eventsTable(partition)+" e JOIN audit_origins o ON o.n = e.origin "+ //nolint:gosec // a table of ours
+	rows, err := d.read.QueryContext(ctx, "SELECT e.id, e.origin, e.place, e.record FROM "+eventsTable(partition)+" e JOIN audit_origins o ON o.n = e.origin "+ //nolint:gosec // a table of ours
 		"WHERE e.place < o.next ORDER BY e.id LIMIT $1", movedAtOnce)
 	if err != nil {
 		return nil, err
@@ -195,13 +195,15 @@ func kept(ctx context.Context, d *database, partition int64) (map[*origin][]audi
 	for rows.Next() {
 		var n int64
 		var e audit.Entry
-		var line []byte
-		if err := rows.Scan(&n, &e.Index, &line); err != nil {
+		var name, line []byte
+		if err := rows.Scan(&name, &n, &e.Index, &line); err != nil {
 			return nil, err
 		}
-		if e.Record, err = audit.Decode(line); err != nil {
+		at, err := toID(name)
+		if err != nil {
 			return nil, err
 		}
+		e.Record = decode(at, line)
 		list[byNumber[n]] = append(list[byNumber[n]], e)
 	}
 	return list, rows.Err()

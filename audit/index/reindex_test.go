@@ -1,6 +1,8 @@
 package index_test
 
 import (
+	"bytes"
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,6 +93,88 @@ func TestReindex(t *testing.T) {
 		}
 		if again, recounted := snapshot(t, i); !cmp.Equal(events, again) || !cmp.Equal(counts, recounted) {
 			t.Errorf("%d of %d events", len(again), len(events))
+		}
+	})
+}
+
+// A tail that is behind while the index is made anew waits, and misses nothing.
+func TestTailOverAReindex(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		i := b.open(t, func(c *index.Config) { c.PartitionEvents = 100 })
+		var cursor string
+		for step, err := range i.Tail(t.Context(), index.Query{}, "") { // before the first record
+			if err != nil {
+				t.Fatal(err)
+			}
+			cursor = step.Cursor
+			break
+		}
+		dead := fill(t, newLogbook(t, "dead"), 250)
+		if _, err := i.Add(t.Context(), dead.batch(t, 0, 250)); err != nil {
+			t.Fatal(err)
+		}
+		nothing := t.TempDir()
+		if err := i.BeginReindex(t.Context(), nothing); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		found, finished := 0, false
+		for step, err := range i.Tail(ctx, index.Query{}, cursor) {
+			if err != nil {
+				t.Fatalf("after %d events: %v", found, err)
+			}
+			if step.Event != nil {
+				if step.Event.Place != uint64(found) {
+					t.Fatalf("record %d comes after %d", step.Event.Place, found)
+				}
+				found++
+			} else if !finished {
+				finished = true
+				if err := i.Reindex(ctx, nothing); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if found == 250 {
+				break
+			}
+		}
+	})
+}
+
+// A record that this program can't read, since a newer one wrote it or it is damaged, is shown as it stands, beside all
+// others, and does not end an index that is made anew.
+func TestRecordsThatCantBeRead(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		i := b.open(t)
+		l := fill(t, newLogbook(t, "dead"), 20)
+		if _, err := i.Add(t.Context(), l.batch(t, 0, 20)); err != nil {
+			t.Fatal(err)
+		}
+		newer := bytes.Replace(l.entries[5].Raw, []byte("{"), []byte(`{"newer":true,`), 1)
+		for place, line := range map[int][]byte{5: newer, 7: []byte("{damaged")} {
+			if err := i.Change(t.Context(), "UPDATE audit_events_1 SET record = $1 WHERE place = $2", line, place); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func() {
+			t.Helper()
+			all := everything(t, i)
+			if len(all) != 20 || string(all[5].Raw) != string(newer) || all[5].Type != l.entries[5].Type || string(all[7].Raw) != "{damaged" || all[7].ID != l.entries[7].ID {
+				t.Errorf("%d events", len(all))
+			}
+		}
+		check()
+		if page, err := i.Search(t.Context(), index.Query{PageSize: 20, Terms: []index.Term{{Field: index.FieldType, Value: l.entries[5].Type}}}); err != nil || len(page.Events) == 0 {
+			t.Errorf("%d %v", len(page.Events), err)
+		}
+		if err := i.Reindex(t.Context(), t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		check()
+		fill(t, l, 5)
+		if _, err := i.Add(t.Context(), l.batch(t, 20, 25)); err != nil {
+			t.Error(err)
 		}
 	})
 }

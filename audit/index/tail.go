@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -114,6 +115,12 @@ func (t *tailer) next(ctx context.Context) (found *stretch, err error) {
 		}
 		for _, o := range all {
 			if from := t.at[nameOf(o.name)]; from < o.next {
+				switch err := checkStale(ctx, tx); {
+				case errors.Is(err, errStale): // until it is made anew, a log's events stand in no order, and some nowhere
+					return nil
+				case err != nil:
+					return err
+				}
 				found, err = t.read(ctx, tx, o, from)
 				return err
 			}
@@ -130,7 +137,7 @@ func (t *tailer) read(ctx context.Context, tx queryer, o *origin, from uint64) (
 	}
 	found, r := &stretch{origin: o.name, next: o.next}, reader{tx: tx}
 	for _, p := range all {
-		if p.stale || p.n < t.since[o.name] {
+		if p.n < t.since[o.name] {
 			continue
 		}
 		found.events, err = r.read(ctx, "SELECT "+eventColumns+" FROM "+eventsTable(p.n)+" e "+
