@@ -18,7 +18,7 @@ func TestSearchPlans(t *testing.T) {
 func searchPlans(t *testing.T, n int) {
 	t.Helper()
 	w := newTown(t, 2, n)
-	queries := append(fixedQueries(w), randomQueries(w, 20)...)
+	queries := append(fixedQueries(w), randomQueries(w, 8)...)
 	onEach(t, func(t *testing.T, b *backend) {
 		i := b.open(t, still, func(c *index.Config) { c.PartitionEvents = int64(n/2 - n/10) })
 		w.feed(t, i, make([]int, len(w.logs)))
@@ -33,8 +33,8 @@ func searchPlans(t *testing.T, n int) {
 func checkPlans(t *testing.T, i *index.Index, w *town, queries []index.Query) {
 	t.Helper()
 	for n, q := range queries {
-		if q.PageSize = 40; n%10 == 0 {
-			q.PageSize = 200
+		if q.PageSize = 15; n%20 == 0 {
+			q.PageSize = 150
 		}
 		plans, found, err := i.Plans(t.Context(), q)
 		if err != nil {

@@ -46,7 +46,7 @@ func TestSearch(t *testing.T) {
 func searches(t *testing.T, n int) {
 	t.Helper()
 	w := newTown(t, 3, n)
-	queries := append(fixedQueries(w), randomQueries(w, 30)...)
+	queries := append(fixedQueries(w), randomQueries(w, 25)...)
 	wanted := make([][]string, len(queries))
 	for n, q := range queries {
 		wanted[n] = w.find(q)
@@ -61,7 +61,7 @@ func searches(t *testing.T, n int) {
 		w.feed(t, plenty, make([]int, len(w.logs)))
 		for n, q := range queries {
 			q.PageSize = []int{100, 30, 7}[n%3]
-			enough := 120
+			enough := 60
 			if q.ID == "" && q.From.IsZero() && q.To.IsZero() && q.Terms == nil {
 				q.PageSize, enough = index.MaxPage, len(w.all)
 			}
