@@ -97,6 +97,8 @@ func (a *attendant) bring() {
 		case a.contradicted(c, k):
 			err = &ContradictedError{k}
 			a.l.disown(c.Origin, fmt.Sprintf("the witness %s has a checkpoint of %d records that this log, with %d, does not continue", a.w.Name(), k.Size, c.Size))
+		case k.Size >= c.Size: // the process after this one was faster, or a power failure put the log's own checkpoint back
+			err = nil
 		default:
 			err = fmt.Errorf("it refuses this checkpoint for one of %d records, which this log does continue", k.Size)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -480,5 +481,39 @@ func TestWitnessKnowsMoreThanTheLog(t *testing.T) {
 	})
 	if len(words(t, dir)) > 0 || l.Checkpoint().Origin != origin {
 		t.Error("given up")
+	}
+}
+
+// A process that ends lets the log go before it has brought its last checkpoint. Where the next one was faster, the witness has
+// all that it was to get, and there is nothing to tell: commands that run at once are such processes.
+func TestWitnessHasWhatTheNextProcessBrought(t *testing.T) {
+	dir := t.TempDir()
+	var said strings.Builder
+	var overtaken *audit.Checkpoint
+	w := witnessOf(func(audit.Checkpoint) error {
+		next, err := audit.Open(audit.Config{Directory: dir, Replica: "sts-0", Key: testKey(), Random: &counter{}, Log: quiet})
+		if errors.Is(err, audit.ErrLocked) {
+			return nil // not yet at the end
+		}
+		if err == nil {
+			err = errors.Join(jot(next, "b"), next.Close(t.Context()))
+		}
+		if err != nil {
+			return err
+		}
+		k := next.Checkpoint()
+		overtaken = &k
+		return &audit.ContradictedError{Kept: k}
+	})
+	l, _ := open(t, dir, func(c *audit.Config) {
+		c.Witnesses, c.Log = []audit.Witness{w}, slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	mustJot(t, l, "a")
+	mustClose(t, l)
+	if overtaken == nil || overtaken.Size <= l.Checkpoint().Size {
+		t.Fatalf("%+v is not newer than %+v", overtaken, l.Checkpoint())
+	}
+	if said.Len() > 0 {
+		t.Error(said.String())
 	}
 }
