@@ -28,7 +28,7 @@ type Batch struct {
 	To      uint64
 	Records []Record
 	// Mark is where a Marker stood before it.
-	Mark int64
+	Mark Mark
 }
 
 func newBatch(export, origin string, from, to uint64) *Batch {

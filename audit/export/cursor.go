@@ -21,7 +21,7 @@ type cursor struct {
 // intent is a batch [Next, To): nothing of it is chosen anew when it is sent again.
 type intent struct {
 	To   uint64 `json:"to"`
-	Mark int64  `json:"mark,omitempty"`
+	Mark Mark   `json:"mark,omitzero"`
 	// Gap says that these records can't be sent.
 	Gap *gap `json:"gap,omitempty"`
 }

@@ -24,7 +24,15 @@ type Destination interface {
 // Marker is a destination that must know where it stood before a batch.
 type Marker interface {
 	// Mark returns that place. It is kept with the intent, before the batch is sent the first time, and stands in it.
-	Mark(ctx context.Context) (int64, error)
+	Mark(ctx context.Context) (Mark, error)
+}
+
+// Mark is a place at a destination.
+type Mark struct {
+	// Of says where it is a place, and nowhere else: an export's destination may change while a batch is under way, and another
+	// replica may finish it.
+	Of string `json:"of"`
+	At int64  `json:"at"`
 }
 
 // Limits bound a batch. It is sent as soon as it is full, or its oldest record is older than Wait.

@@ -387,6 +387,42 @@ func TestAFileIsCutBackToWhereItsBatchBegan(t *testing.T) {
 	}
 }
 
+// A batch that was begun elsewhere goes to the end of a file: where it stood there says nothing of this one, which may hold
+// what was exported before.
+func TestAFileIsNotCutForABatchThatWasBegunElsewhere(t *testing.T) {
+	old := strings.Repeat(`{"id":"old"}`+"\n", 50)
+	for name, elsewhere := range map[string]func(t *testing.T) export.Destination{
+		"a URL": func(*testing.T) export.Destination {
+			return &export.URL{URL: "http://127.0.0.1:1/", Client: http.DefaultClient}
+		},
+		"another file": func(t *testing.T) export.Destination {
+			return smallFile{&export.File{Path: filepath.Join(t.TempDir(), "audit.jsonl"), Log: quietly}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var i ids
+			w := newTown(t, loaded(i.next()), loaded(i.next()))
+			f := &fails{n: 2, after: true} // the first batch's send
+			w.ledger.fail = f.now
+			if w.run(mayFail(elsewhere(t), f)) == nil || len(w.ledger.entries) != 1 {
+				t.Fatal("nothing was begun")
+			}
+			w.ledger.fail = nil
+			path := filepath.Join(t.TempDir(), "audit.jsonl")
+			if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.run(&export.File{Path: path, Log: quietly}); err != nil {
+				t.Fatal(err)
+			}
+			rest, kept := strings.CutPrefix(readFile(t, path), old)
+			if got, want := idsOf(t, rest), w.ids(); !kept || !slices.Equal(got, want) {
+				t.Errorf("kept what was there: %t; %v behind it, want %v", kept, got, want)
+			}
+		})
+	}
+}
+
 // jsonOf decodes a line.
 func jsonOf(t testing.TB, line string) map[string]any {
 	t.Helper()

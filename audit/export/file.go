@@ -35,25 +35,26 @@ func (f *File) Limits() Limits {
 }
 
 // Mark implements Marker: it is the file's length. A line without its end, which no cursor counts, is cut off.
-func (f *File) Mark(context.Context) (int64, error) {
+func (f *File) Mark(context.Context) (Mark, error) {
 	if err := f.open(); err != nil {
-		return 0, err
+		return Mark{}, err
 	}
-	length, err := f.length()
+	info, err := f.file.Stat()
 	if err != nil {
-		return 0, f.trouble(err)
+		return Mark{}, f.trouble(err)
 	}
+	length := info.Size()
 	end, err := endOfLines(f.file, length)
 	if err != nil {
-		return 0, f.trouble(err)
+		return Mark{}, f.trouble(err)
 	}
 	if end < length {
 		f.Log.Warn("the file of an export did not end with a whole line; the rest of it is cut off", "file", f.Path, "bytes", length-end)
 		if err := f.file.Truncate(end); err != nil {
-			return 0, f.trouble(err)
+			return Mark{}, f.trouble(err)
 		}
 	}
-	return end, nil
+	return Mark{Of: f.name(info), At: end}, nil
 }
 
 // Send implements Destination.
@@ -61,24 +62,28 @@ func (f *File) Send(_ context.Context, b *Batch) error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	length, err := f.length()
+	info, err := f.file.Stat()
 	if err != nil {
 		return f.trouble(err)
 	}
-	at := b.Mark
-	if length < at {
-		// Somebody has taken it away. What of this batch went with it, nobody can tell.
-		f.Log.Error("the file of an export is shorter than it was; the batch is written to its end, and some of it may stand in what was taken away, too",
-			"file", f.Path, "bytes", length, "expected", at, "batch", b.ID)
-		at = length
+	at, length := b.Mark.At, info.Size()
+	if is := f.name(info); b.Mark.Of != is || length < at {
+		// Somebody has taken it away, or the batch was begun at another destination. What of it is there, nobody can tell.
+		f.Log.Error("the file of an export is not the one in which this batch was begun, or shorter than it was then; the batch is written to its end, and some of it may stand elsewhere, too",
+			"file", f.Path, "bytes", length, "begun", b.Mark.Of, "expected", at, "batch", b.ID)
+		if at, err = endOfLines(f.file, length); err != nil {
+			return f.trouble(err)
+		}
 	}
 	if err := f.file.Truncate(at); err != nil {
 		return f.trouble(err)
 	}
-	if _, err := f.file.WriteAt(b.Body(), at); err != nil {
-		return f.trouble(err)
+	_, err = f.file.WriteAt(b.Body(), at)
+	if err == nil {
+		err = f.file.Sync()
 	}
-	if err := f.file.Sync(); err != nil {
+	if err != nil {
+		_ = f.file.Truncate(at) // a full disk takes a piece of it, which nobody shall read, nor the next try go behind
 		return f.trouble(err)
 	}
 	return nil
@@ -128,13 +133,8 @@ func (f *File) trouble(err error) error {
 	return problem(err)
 }
 
-func (f *File) length() (int64, error) {
-	info, err := f.file.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
+// name tells the file from others, and from those that stood at its path before it.
+func (f *File) name(info fs.FileInfo) string { return f.Path + fileNumber(info) }
 
 // problem is a failure of the disk. One that only somebody can mend is tried slowly.
 func problem(err error) error {

@@ -4,6 +4,7 @@ package export
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -15,6 +16,14 @@ func lock(f *os.File) error {
 		return errLocked
 	}
 	return err
+}
+
+// fileNumber tells a file from others that have had its path.
+func fileNumber(info os.FileInfo) string {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fmt.Sprintf(" (%d:%d)", s.Dev, s.Ino)
+	}
+	return ""
 }
 
 func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
