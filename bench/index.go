@@ -68,7 +68,8 @@ func (b *bench) feeding(ctx context.Context, s shelf) error {
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(30 * time.Second); log.Checkpoint().Size < uint64(made.requests); time.Sleep(10 * time.Millisecond) {
+	due := uint64(made.requests) //nolint:gosec // not below 0
+	for deadline := time.Now().Add(30 * time.Second); log.Checkpoint().Size < due; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return void("the log has no checkpoint of %d records", made.requests)
 		}
@@ -105,16 +106,32 @@ func (b *bench) fill(ctx context.Context, s shelf, a *archive, events int) error
 	}
 	defer func() { _ = i.Close() }()
 	began := time.Now()
-	for made := 0; made < events; {
-		n := min(stretchEvents, events-made)
-		batch, err := a.stretch(n)
-		if err != nil {
+	// The next stretch is made while the one before is brought in.
+	type stretch struct {
+		index.Batch
+		err error
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	stretches := make(chan stretch)
+	go func() {
+		defer close(stretches)
+		for made := 0; made < events; made += stretchEvents {
+			batch, err := a.stretch(min(stretchEvents, events-made))
+			select {
+			case stretches <- stretch{batch, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for s := range stretches {
+		if s.err != nil {
+			return s.err
+		}
+		if _, err := i.Add(ctx, s.Batch); err != nil {
 			return err
 		}
-		if _, err := i.Add(ctx, batch); err != nil {
-			return err
-		}
-		made += n
 	}
 	took := time.Since(began)
 	b.table.add(row{what: fmt.Sprintf("  %d events in bulk", events), measured: rate(float64(events) / took.Seconds()), against: took.Round(time.Second).String()})

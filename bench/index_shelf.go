@@ -96,11 +96,16 @@ func (s *postgresShelf) close() { s.cluster.Close() }
 
 // forget makes the system drop what it has in memory of all files in a folder.
 func forget(folder string) error {
-	return filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		f, err := root.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,10 @@ func FuzzCursor(f *testing.F) {
 	f.Add("mint", page.Next)
 	f.Add("exchange", page.Next+"\n")
 	f.Add("exchange", page.Next[:20])
-	for step := range i.Tail(f.Context(), index.Query{}, "") {
+	for step, err := range i.Tail(f.Context(), index.Query{}, "") {
+		if err != nil {
+			f.Fatal(err)
+		}
 		f.Add("exchange", step.Cursor)
 		break
 	}

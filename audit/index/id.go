@@ -25,7 +25,7 @@ func (i id) compare(j id) int { return bytes.Compare(i[:], j[:]) }
 
 // milliseconds is when the record was made, since 1970.
 func (i id) milliseconds() int64 {
-	return int64(binary.BigEndian.Uint64(i[:8]) >> 16) //nolint:gosec // 48 bits
+	return int64(binary.BigEndian.Uint64(i[:8]) >> 16)
 }
 
 // next is the id behind i; the greatest has none and stays.
@@ -44,7 +44,7 @@ var greatestID = id(bytes.Repeat([]byte{math.MaxUint8}, 16))
 // idAt is the least id of a moment, which is taken in whole milliseconds.
 func idAt(at time.Time) (i id) {
 	ms := min(max(at.UnixMilli(), 0), 1<<48-1)
-	binary.BigEndian.PutUint64(i[:8], uint64(ms)<<16) //nolint:gosec // not below 0
+	binary.BigEndian.PutUint64(i[:8], uint64(ms)<<16)
 	return i
 }
 
