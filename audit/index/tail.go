@@ -12,8 +12,9 @@ import (
 const (
 	// pollEvery is how often a tail asks how far the logs have come.
 	pollEvery = 200 * time.Millisecond
-	// tailAtOnce is how many events of a log are read at once.
-	tailAtOnce = 500
+	// tailAtOnce is how many events of a log are read at once, and so held for a reader who is slow: few, since a record with
+	// all groups of a large token is large.
+	tailAtOnce = 50
 )
 
 // Tail implements [Reading]. It goes along the logs by the places of their records, not by time: so a log that comes late
