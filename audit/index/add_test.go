@@ -126,14 +126,15 @@ func deliver(ctx context.Context, t *testing.T, i *index.Index, l *logbook, rand
 // Several feeders that bring the same and other logs at once, each batch more than once, leave each record there once, in
 // partitions of no more events than they may have.
 func TestAddedOnce(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		logs := []*logbook{newLogbook(t, "sts-0"), newLogbook(t, "sts-1"), newLogbook(t, "sts-2")}
 		for _, l := range logs {
-			fill(t, l, 400)
+			fill(t, l, 240)
 		}
 		var feeding sync.WaitGroup
 		for feeder := range 4 {
-			i := b.open(t, func(c *index.Config) { c.PartitionEvents = 150 })
+			i := b.open(t, func(c *index.Config) { c.PartitionEvents = 90 })
 			for n := range 2 {
 				feeding.Go(func() {
 					l := logs[(feeder+n)%len(logs)]
@@ -151,7 +152,7 @@ func TestAddedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n, count := range events {
-			if count != 150 && n < len(events)-1 {
+			if count != 90 && n < len(events)-1 {
 				t.Errorf("partition %d has %d events", n, count)
 			}
 		}
@@ -169,6 +170,7 @@ func TestAddedOnce(t *testing.T) {
 
 // A batch whose transaction is cut off, at whatever moment, is in whole or not at all.
 func TestCutOffIsAllOrNothing(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		i := b.open(t, func(c *index.Config) { c.PartitionEvents = 100 })
 		whole := fill(t, newLogbook(t, "whole"), 300)
@@ -204,7 +206,7 @@ func isAllOrNothing(t *testing.T, i *index.Index, l *logbook, added error) bool 
 	return next > 0
 }
 
-// The same where PostgreSQL ends the connection.
+// The same where PostgreSQL ends the connection: all connections, so that no other test runs beside this one.
 func TestTerminatedIsAllOrNothing(t *testing.T) {
 	b := newPostgres(t)
 	i := b.open(t, func(c *index.Config) { c.PartitionEvents = 100 })
@@ -241,6 +243,7 @@ func TestTerminatedIsAllOrNothing(t *testing.T) {
 }
 
 func TestAddRefusesGaps(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		i := b.open(t)
 		l := fill(t, newLogbook(t, "sts-0"), 20)
@@ -261,6 +264,7 @@ func TestAddRefusesGaps(t *testing.T) {
 
 // What somebody has put into a log doesn't stop the index: a line that is no record, and a record that is there twice.
 func TestAddTakesWhatStandsInTheLog(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		i := b.open(t)
 		l := fill(t, newLogbook(t, "sts-0"), 9)
@@ -291,6 +295,7 @@ func TestAddTakesWhatStandsInTheLog(t *testing.T) {
 
 // A log whose records are not those that were signed for is taken in all the same, and told; its checkpoint is not kept.
 func TestAddTellsContradictions(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		i := b.open(t)
 		l := fill(t, newLogbook(t, "sts-0"), 30)
@@ -315,6 +320,7 @@ func TestAddTellsContradictions(t *testing.T) {
 
 // Ten processes that start together on nothing find their tables.
 func TestOpenedAtOnce(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		var opening sync.WaitGroup
 		for range 10 {
@@ -327,8 +333,9 @@ func TestOpenedAtOnce(t *testing.T) {
 
 // A replica that is frozen while it writes keeps the others from writing for half a minute, and not for ever.
 func TestNobodyHoldsTheLockForEver(t *testing.T) {
+	t.Parallel()
 	i := newPostgres(t).open(t)
-	n, err := i.Count(t.Context(), "SELECT count(*) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout') AND setting = '30000'")
+	n, err := i.CountChanging(t.Context(), "SELECT count(*) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout') AND setting = '30000'")
 	if err != nil || n != 2 {
 		t.Errorf("%d of 2 bounds are set: %v", n, err)
 	}
@@ -336,6 +343,7 @@ func TestNobodyHoldsTheLockForEver(t *testing.T) {
 
 // A NUL, which PostgreSQL has in no text, stands in a record's names like everything else.
 func TestAddTakesNULs(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		i, l := b.open(t), newLogbook(t, "sts-0")
 		e := exchangeOf("a\x00b", 0)

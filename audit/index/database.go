@@ -87,10 +87,6 @@ func openPostgres(c *pgxpool.Config) (*database, error) {
 	c = c.Copy()
 	c.MaxConns = readers + 1
 	c.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(statementTime.Milliseconds(), 10)
-	// Who writes holds a lock that all replicas wait for. One that is frozen in it, or whose host is gone, gives it up soon.
-	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(statementTime.Milliseconds(), 10)
-	c.ConnConfig.RuntimeParams["tcp_keepalives_idle"], c.ConnConfig.RuntimeParams["tcp_keepalives_interval"] = "10", "5"
-	c.ConnConfig.RuntimeParams["tcp_keepalives_count"] = "4"
 	c.ConnConfig.RuntimeParams["application_name"] = "sts-audit"
 	pool, err := pgxpool.NewWithConfig(context.Background(), c)
 	if err != nil {
@@ -104,6 +100,11 @@ func openPostgres(c *pgxpool.Config) (*database, error) {
 func (d *database) change(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return d.changeBy(ctx, func(_ *sql.Conn, tx *sql.Tx) error { return f(tx) })
 }
+
+// locking takes the lock that all replicas wait for. Who is frozen in it, or whose host is gone, gives it up within half a
+// minute. (Not by parameters of the connection, which PgBouncer refuses.)
+var locking = fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_keepalives_idle = 10; "+
+	"SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 4; SELECT pg_advisory_xact_lock(%d)", statementTime.Milliseconds(), writeLock)
 
 // changeBy is change for who needs the connection of the transaction, too.
 func (d *database) changeBy(ctx context.Context, f func(conn *sql.Conn, tx *sql.Tx) error) (err error) {
@@ -122,7 +123,7 @@ func (d *database) changeBy(ctx context.Context, f func(conn *sql.Conn, tx *sql.
 	}
 	defer func() { _ = tx.Rollback() }()
 	if !d.sqlite {
-		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writeLock)); err != nil {
+		if _, err := tx.ExecContext(ctx, locking); err != nil {
 			return fmt.Errorf("waiting for other replicas: %w", err)
 		}
 	}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/lakegate/sts/audit"
@@ -44,6 +45,15 @@ func (i *Index) Count(ctx context.Context, statement string, args ...any) (n int
 		return 0, err
 	}
 	return n, d.read.QueryRowContext(ctx, statement, args...).Scan(&n)
+}
+
+// CountChanging is Count by who changes something.
+func (i *Index) CountChanging(ctx context.Context, statement string) (n int64, err error) {
+	d, err := i.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return n, d.change(ctx, func(tx *sql.Tx) error { return tx.QueryRowContext(ctx, statement).Scan(&n) })
 }
 
 // BeginReindex is what a Reindex that is killed early leaves.

@@ -33,6 +33,7 @@ func (r *replica) cutShort() {
 
 // A log that was given up since it lacks what was signed for is fed as far as it goes, and is no fault for ever.
 func TestFeederTakesWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	i := newSQLite(t).open(t)
 	r := newReplica(t, "sts-0")
 	r.start(i)
@@ -57,6 +58,7 @@ func TestFeederTakesWhatIsLeft(t *testing.T) {
 // A log of somebody else that can't be fed is told, and keeps nobody else's from being fed, nor old partitions from being
 // dropped.
 func TestFeederGoesOnBesideABrokenLog(t *testing.T) {
+	t.Parallel()
 	clock := start
 	i := newSQLite(t).open(t, func(c *index.Config) {
 		c.PartitionEvents, c.Retention, c.Now = 150, 24*time.Hour, func() time.Time { return clock.Add(240 * time.Hour) }
@@ -99,6 +101,7 @@ func TestFeederGoesOnBesideABrokenLog(t *testing.T) {
 
 // Records that have been missing for long are told of, whatever keeps the feeder.
 func TestFeederTellsThatItIsLate(t *testing.T) {
+	t.Parallel()
 	r := newReplica(t, "sts-0")
 	var clock atomic.Int64 // in minutes since start
 	r.now = func() time.Time { return start.Add(time.Duration(clock.Load()) * time.Minute) }

@@ -159,6 +159,7 @@ func hasAll(t *testing.T, i *index.Index, replicas ...*replica) {
 
 // The index gets what is written, over restarts of either, and goes on where it was.
 func TestFeeder(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		r := newReplica(t, "sts-0")
 		for range 3 {
@@ -198,6 +199,7 @@ func until(t *testing.T, ok func() bool) {
 // Logs of others in the directory are fed, too: one that was given up, with what no checkpoint covers; and one of another
 // name.
 func TestFeederTakesAllLogs(t *testing.T) {
+	t.Parallel()
 	i := newSQLite(t).open(t)
 	r := newReplica(t, "sts-0")
 	r.start(i)
@@ -239,6 +241,7 @@ func TestFeederTakesAllLogs(t *testing.T) {
 
 // What retention dropped before it was fed is told, and what comes then has its receipts all the same.
 func TestFeederSkipsWhatIsDropped(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		r := newReplica(t, "sts-0")
 		i := b.open(t)
@@ -295,6 +298,7 @@ func TestFeederSkipsWhatIsDropped(t *testing.T) {
 
 // A PostgreSQL that is away for a while, killed under the feeder, loses nothing and doubles nothing.
 func TestFeederOutlastsOutages(t *testing.T) {
+	t.Parallel()
 	cluster, err := testservice.StartPostgres()
 	if err != nil {
 		t.Fatal(err)
@@ -343,6 +347,7 @@ func TestFeederOutlastsOutages(t *testing.T) {
 
 // A log that has become shorter than what the index has of it is told.
 func TestFeederTellsShorterLogs(t *testing.T) {
+	t.Parallel()
 	i := newSQLite(t).open(t)
 	r := newReplica(t, "sts-0")
 	r.start(i)

@@ -10,6 +10,7 @@ import (
 
 // Old partitions go, and what a kept record's receipt needs stays.
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		clock := start
 		i := b.open(t, func(c *index.Config) {
