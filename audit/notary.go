@@ -72,10 +72,14 @@ func (n *notary) header() SegmentRecord {
 	return SegmentRecord{Origin: n.origin, Number: s.number, First: s.before.End(), Range: hashesOf(s.before)}
 }
 
-// take takes leaves over.
+// take takes leaves over, and the slice that holds them.
 func (n *notary) take(leaves []Hash) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if len(n.waiting) == 0 {
+		n.waiting = leaves
+		return
+	}
 	n.waiting = append(n.waiting, leaves...)
 }
 
@@ -199,7 +203,7 @@ func (n *notary) save(s *section, last bool) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s.unsaved, s.saved = s.unsaved[len(unsaved):], from+uint64(len(unsaved))
+	s.unsaved, s.saved = append(s.unsaved[:0], s.unsaved[len(unsaved):]...), from+uint64(len(unsaved))
 	return nil
 }
 
