@@ -1,11 +1,13 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -95,7 +97,7 @@ type tailer struct {
 	i *Index
 	// at is the next place that is wanted of each log. One that is not there yet is new, and wanted from its beginning.
 	at positions
-	// since is the partition in which the last event of a log was: the next is in none before it.
+	// since is the partition in which the next event of a log is looked for first.
 	since map[string]int64
 }
 
@@ -131,27 +133,47 @@ func (t *tailer) next(ctx context.Context) (found *stretch, err error) {
 	return found, err
 }
 
+// read reads what comes next in o. Most times that is in one partition, without a gap. Else it may be in any: a log that
+// was moved, when the index was made anew, is there in the order of its ids.
 func (t *tailer) read(ctx context.Context, tx queryer, o *origin, from uint64) (*stretch, error) {
+	r := reader{tx: tx}
 	all, err := partitions(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	found, r := &stretch{origin: o.name, next: o.next}, reader{tx: tx}
 	for _, p := range all {
-		if p.n < t.since[o.name] {
+		if p.n != t.since[o.name] {
 			continue
 		}
-		found.events, err = r.read(ctx, "SELECT "+eventColumns+" FROM "+eventsTable(p.n)+" e "+
-			"WHERE e.origin = $1 AND e.place >= $2 AND e.place < $3 ORDER BY e.place LIMIT $4", o.n, int64(from), int64(o.next), tailAtOnce) //nolint:gosec // no log has that many records
+		found, err := r.along(ctx, p.n, o.n, from, o.next)
 		if err != nil {
 			return nil, err
 		}
-		if n := len(found.events); n > 0 {
-			t.since[o.name] = p.n
-			// What follows, in this partition or a later one, is read next.
-			found.next = found.events[n-1].Place + 1
-			break
+		if n := len(found); n > 0 && found[n-1].Place+1 == from+uint64(n) { //nolint:gosec // not below 0
+			return &stretch{o.name, found, from + uint64(n)}, nil //nolint:gosec // not below 0
 		}
 	}
-	return found, nil
+	s := &stretch{origin: o.name, next: o.next}
+	for _, p := range all {
+		found, err := r.along(ctx, p.n, o.n, from, s.next)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 0 && len(s.events) == 0 {
+			t.since[o.name] = p.n
+		}
+		if n := len(found); n == tailAtOnce { // it may have more, behind which nothing is given yet
+			s.next = found[n-1].Place + 1
+		}
+		s.events = append(s.events, found...)
+	}
+	slices.SortFunc(s.events, func(a, b hit) int { return cmp.Compare(a.Place, b.Place) })
+	s.events = slices.DeleteFunc(s.events, func(h hit) bool { return h.Place >= s.next })
+	return s, nil
+}
+
+// along reads some events of a log in a partition, of the places [from, to), in order.
+func (r *reader) along(ctx context.Context, partition, origin int64, from, to uint64) ([]hit, error) {
+	return r.read(ctx, "SELECT "+eventColumns+" FROM "+eventsTable(partition)+" e WHERE e.origin = $1 AND e.place >= $2 AND e.place < $3 ORDER BY e.place LIMIT $4",
+		origin, int64(from), int64(to), tailAtOnce) //nolint:gosec // no log has that many records
 }
