@@ -21,7 +21,7 @@ const (
 	countRows = 2_000
 	// firstStep is how many rows of the driving term are gone through at first, where others must hold, too; each further
 	// step is stepGrowth times as long, up to lastStep.
-	firstStep, stepGrowth, lastStep = 512, 2, 4_096
+	firstStep, stepGrowth, lastStep = 512, 2, 2_048
 	// joined is how many terms the database checks, which is SQLite's limit of tables rather than a need; the rest is
 	// checked here.
 	joined = 16
