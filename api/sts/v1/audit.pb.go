@@ -31,9 +31,9 @@ type SearchEventsRequest struct {
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Where to go on: next_page_token of the page before, which holds for the same filters only.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// The first moment that is wanted.
+	// The first moment that is wanted, in whole milliseconds.
 	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	// The first moment that is not.
+	// The first moment that is not, in whole milliseconds.
 	To *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
 	// "exchange", "mint", "admin", "failures" or "subject".
 	Type string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
