@@ -149,8 +149,8 @@ func (t *tailer) read(ctx context.Context, tx queryer, o *origin, from uint64) (
 		if err != nil {
 			return nil, err
 		}
-		if n := len(found); n > 0 && found[n-1].Place+1 == from+uint64(n) { //nolint:gosec // not below 0
-			return &stretch{o.name, found, from + uint64(n)}, nil //nolint:gosec // not below 0
+		if n := len(found); n > 0 && found[n-1].Place+1 == from+uint64(n) {
+			return &stretch{o.name, found, from + uint64(n)}, nil
 		}
 	}
 	s := &stretch{origin: o.name, next: o.next}
