@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,14 +24,16 @@ func auditlog(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	key, err := audit.ParseKey(ts.ReadFile(args[1]))
 	ts.Check(err)
-	at := time.Date(2026, 11, 24, 10, 15, 0, 0, time.UTC)
-	tick := func() time.Time { at = at.Add(time.Second); return at }
+	begin := time.Date(2026, 11, 24, 10, 15, 0, 0, time.UTC)
+	var passed atomic.Int64 // the log reads its clock by itself
+	now := func() time.Time { return begin.Add(time.Duration(passed.Load())) }
 	l, err := audit.Open(audit.Config{
-		Directory: ts.MkAbs(args[0]), Replica: "sts-0", Key: key, Retention: 100 * 365 * 24 * time.Hour, Now: func() time.Time { return at }, Log: slog.New(slog.DiscardHandler),
+		Directory: ts.MkAbs(args[0]), Replica: "sts-0", Key: key, Retention: 100 * 365 * 24 * time.Hour, Now: now, Log: slog.New(slog.DiscardHandler),
 	})
 	ts.Check(err)
 	record := func(variable string, e *exchange.Event) string {
-		e.Time = tick()
+		passed.Add(int64(time.Second))
+		e.Time = now()
 		e.ID, err = exchange.NewID(e.Time, bytes.NewReader(make([]byte, 64)))
 		ts.Check(err)
 		if e.Exchange != nil {
@@ -46,12 +49,12 @@ func auditlog(ts *testscript.TestScript, neg bool, args []string) {
 	sum := sha256.Sum256([]byte(token))
 	ts.Setenv("TOKEN", token)
 	ts.Setenv("HASH", hex.EncodeToString(sum[:]))
-	end := at.Add(10 * time.Minute)
+	end := begin.Add(10 * time.Minute)
 	grant := exchange.Grant{Principal: "ml-inference", ApplicationID: "6f1c2b9e-0f0e-4c56-9d58-3c1b0b1c7a11", Workspace: "prod", Method: exchange.MethodFederation}
 	person := func(sub string, groups ...string) *exchange.Identity {
 		return &exchange.Identity{
 			Provider: "okta", Issuer: "https://okta.example", Subject: sub, Groups: exchange.Groups{Known: true, Names: groups},
-			TokenSHA256: sha256.Sum256([]byte(sub)), Expiry: at.Add(time.Hour),
+			TokenSHA256: sha256.Sum256([]byte(sub)), Expiry: begin.Add(time.Hour),
 		}
 	}
 	call := &exchange.Call{Entrance: "form", Client: &exchange.Client{ID: "kong"}, Source: exchange.Source{Peer: netip.MustParseAddr("10.0.0.7")}}
