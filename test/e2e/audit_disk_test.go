@@ -15,7 +15,7 @@ func TestDiskAlarm(t *testing.T) {
 	if err := os.WriteFile(room, []byte("19000000000 100000000000"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.Eventually("the alarm is raised", func() bool { return w.Ready().Status == "degraded" })
+	w.Eventually("the alarm is raised", func() bool { return w.Ready().Parts["audit_disk"].Status == "degraded" })
 	if part := w.Ready().Parts["audit_disk"]; part.Status != "degraded" || !strings.Contains(part.Reason, "19.0 GB free, 19 % of it") {
 		t.Errorf("%+v", part)
 	}
@@ -28,5 +28,5 @@ func TestDiskAlarm(t *testing.T) {
 	if err := os.Remove(room); err != nil {
 		t.Fatal(err)
 	}
-	w.Eventually("it is over", func() bool { return w.Ready().Status == "ok" })
+	w.Eventually("it is over", func() bool { return w.Ready().Parts["audit_disk"].Status == "ok" })
 }

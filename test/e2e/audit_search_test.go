@@ -211,7 +211,7 @@ func (a *auditor) lookups(first answer, alice, hash string) {
 		t.Errorf("%v", presented)
 	}
 	unknown := &stsv1.LookupTokenResponse{}
-	a.post("/v1/audit/tokens:lookup", `{"token":"never seen"}`, unknown)
+	a.post("/v1/audit/tokens:lookup", `{"token":"never-seen"}`, unknown)
 	if unknown.GetKnown() || unknown.Alive != nil || unknown.GetKind() != "" {
 		t.Errorf("%v", unknown)
 	}
