@@ -30,6 +30,15 @@ type part struct {
 	strict bool   // hash the records, whatever is kept beside them
 }
 
+// chainOf reads how a log is put together, of the replica that its origin names.
+func chainOf(directory, origin string) (*chain, error) {
+	replica, err := replicaOf(origin)
+	if err != nil {
+		return nil, err
+	}
+	return openChain(directory, replica, origin)
+}
+
 // openChain reads how a log is put together.
 func openChain(directory, replica, origin string) (*chain, error) {
 	c := &chain{directory: directory, replica: replica, origin: origin}

@@ -18,7 +18,6 @@
 //	repeat.go    which exchange is a repeat of which
 //	encoder.go   JSON by hand, into one reused buffer
 //	failures.go  failures from before client authentication, summed up per source and second
-//	recent.go    a bounded memory
 //	read.go      reading a log back, strictly
 //
 // # How it is proven

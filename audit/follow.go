@@ -180,32 +180,10 @@ func (f *Follower) scan(p *part, from, end uint64, yield func(Entry, error) bool
 	return f.spot.place, more, err
 }
 
-// FirstKept is the place of the first record of a log that retention has left.
-func FirstKept(directory, origin string) (uint64, error) {
-	replica, err := replicaOf(origin)
-	if err != nil {
-		return 0, err
-	}
-	log, err := openChain(directory, replica, origin)
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range log.parts {
-		if p.path != "" {
-			return p.first, nil
-		}
-	}
-	return 0, ErrDropped
-}
-
 // Before are the hashes that stand for the records before a segment that begins with the record at first, as the segment
 // has them: the compact range of [0, first).
 func Before(directory, origin string, first uint64) ([]Hash, error) {
-	replica, err := replicaOf(origin)
-	if err != nil {
-		return nil, err
-	}
-	log, err := openChain(directory, replica, origin)
+	log, err := chainOf(directory, origin)
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,12 @@ import (
 	"time"
 	"weak"
 
+	"github.com/lakegate/sts/audit/internal/recent"
 	"github.com/lakegate/sts/exchange"
 )
 
-// remembered is how many hand-outs and subjects are remembered for certain.
+// remembered is how many hand-outs, subjects and first exchanges are remembered for certain. What is forgotten costs a
+// repeated record or fsync, never a missing one.
 const remembered = 1 << 16
 
 // ErrLocked says that another process has the log open.
@@ -45,11 +47,11 @@ type Log struct {
 	// announce is the record of a log that was given up, to be written first of all; disowned says that this one is to be.
 	announce, disowned string
 	// subjects are the subject records of this segment.
-	subjects recent[subjectKey, string]
+	subjects recent.Memory[subjectKey, string]
 	// handed are the hand-outs whose record is on disk.
-	handed recent[handOut, struct{}]
+	handed recent.Memory[handOut, struct{}]
 	// firsts are the exchanges of this segment that others may repeat.
-	firsts recent[repeatKey, firstOf]
+	firsts recent.Memory[repeatKey, firstOf]
 	key    keyBuilder
 	fault  fault
 
@@ -87,8 +89,8 @@ func Open(c Config) (*Log, error) {
 	}
 	l := &Log{
 		c: c, metrics: newMetrics(c.Metrics),
-		subjects: recent[subjectKey, string]{size: remembered}, handed: recent[handOut, struct{}]{size: remembered},
-		firsts: recent[repeatKey, firstOf]{size: remembered}, hasher: sha256.New(),
+		subjects: recent.New[subjectKey, string](remembered), handed: recent.New[handOut, struct{}](remembered),
+		firsts: recent.New[repeatKey, firstOf](remembered), hasher: sha256.New(),
 		stop: make(chan struct{}), stopped: make(chan struct{}), ended: make(chan struct{}), nearlyFull: make(chan struct{}, 1),
 	}
 	l.notary.c, l.notary.metrics = &l.c, &l.metrics
@@ -216,7 +218,7 @@ func (l *Log) awaits(e *exchange.Event) bool {
 		if !ok {
 			return false
 		}
-		_, known := l.handed.get(h)
+		_, known := l.handed.Get(h)
 		return !known
 	default:
 		return false
@@ -226,7 +228,7 @@ func (l *Log) awaits(e *exchange.Event) bool {
 func (l *Log) remember(e *exchange.Event) {
 	if h, ok := handOutOf(e); ok && l.c.Sync == SyncMint {
 		l.mu.Lock()
-		l.handed.put(h, struct{}{})
+		l.handed.Put(h, struct{}{})
 		l.mu.Unlock()
 	}
 }
@@ -280,14 +282,14 @@ func (l *Log) subject(e *exchange.Event, who *exchange.Identity) string {
 	}
 	decision := &e.Exchange.Decision
 	k := subjectKey{weak.Make(who), decision.Policy}
-	if id, ok := l.subjects.get(k); ok {
+	if id, ok := l.subjects.Get(k); ok {
 		return id
 	}
 	id := l.newID()
 	l.start(typeSubject, id, e.Time)
 	l.line.subject(who, decision.ReadsClaims, l.c.RecordClaims)
 	l.line.end()
-	l.subjects.put(k, id)
+	l.subjects.Put(k, id)
 	return id
 }
 

@@ -44,43 +44,42 @@ func Logs(directory string) ([]Standing, error) {
 	return logs, nil
 }
 
-// CountRecords counts the records of a log, as far as whole lines of it stand in a directory: behind its newest checkpoint,
-// too, as a crash leaves them where nobody takes the log up again.
-func CountRecords(directory, origin string) (uint64, error) {
-	last, err := lastPart(directory, origin)
+// Extent is which records of a log stand in a directory: [first, end), as far as whole lines go, behind its newest
+// checkpoint, too, as a crash leaves them where nobody takes the log up again. ErrDropped says that retention has left none.
+func Extent(directory, origin string) (first, end uint64, err error) {
+	log, err := chainOf(directory, origin)
+	if err != nil {
+		return 0, 0, err
+	}
+	if first, err = log.firstKept(); err != nil {
+		return 0, 0, err
+	}
+	end, err = log.count()
+	return first, end, err
+}
+
+// FirstKept is the place of the first record of a log that retention has left. ErrDropped says that it has left none.
+func FirstKept(directory, origin string) (uint64, error) {
+	log, err := chainOf(directory, origin)
 	if err != nil {
 		return 0, err
 	}
-	if last.path == "" {
-		return last.size, nil // retention has dropped it
-	}
-	count := last.first
-	if _, err = scanLines(last.path, -1, func(line) bool { count++; return true }); err != nil {
-		return 0, fmt.Errorf("counting records: %w", err)
-	}
-	return count, nil
+	return log.firstKept()
 }
 
-func lastPart(directory, origin string) (*part, error) {
-	replica, err := replicaOf(origin)
+// CountRecords is how many records a log has had, as Extent counts them.
+func CountRecords(directory, origin string) (uint64, error) {
+	log, err := chainOf(directory, origin)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	log, err := openChain(directory, replica, origin)
-	if err != nil {
-		return nil, err
-	}
-	return log.parts[len(log.parts)-1], nil
+	return log.count()
 }
 
 // NextKept is the place of the first record of a log, from that place on, with which a segment begins that is there: for a
 // reader who can't go on where he is. ok is false where there is none.
 func NextKept(directory, origin string, from uint64) (place uint64, ok bool, err error) {
-	replica, err := replicaOf(origin)
-	if err != nil {
-		return 0, false, err
-	}
-	log, err := openChain(directory, replica, origin)
+	log, err := chainOf(directory, origin)
 	if err != nil {
 		return 0, false, err
 	}
@@ -90,4 +89,25 @@ func NextKept(directory, origin string, from uint64) (place uint64, ok bool, err
 		}
 	}
 	return 0, false, nil
+}
+
+func (c *chain) firstKept() (uint64, error) {
+	for _, p := range c.parts {
+		if p.path != "" {
+			return p.first, nil
+		}
+	}
+	return 0, ErrDropped
+}
+
+func (c *chain) count() (uint64, error) {
+	last := c.parts[len(c.parts)-1]
+	if last.path == "" {
+		return last.size, nil // retention has dropped it
+	}
+	count := last.first
+	if _, err := scanLines(last.path, -1, func(line) bool { count++; return true }); err != nil {
+		return 0, fmt.Errorf("counting records: %w", err)
+	}
+	return count, nil
 }

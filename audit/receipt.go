@@ -116,11 +116,7 @@ func (r *Receipt) Verify() error {
 // MakeReceipt makes the receipt of the record at index in the log that c is of, which stands in directory. It is an error
 // if the record came after c, is past its retention, or is not as it was written.
 func MakeReceipt(directory string, c Checkpoint, index uint64) (*Receipt, error) {
-	replica, err := replicaOf(c.Origin)
-	if err != nil {
-		return nil, err
-	}
-	log, err := openChain(directory, replica, c.Origin)
+	log, err := chainOf(directory, c.Origin)
 	if err != nil {
 		return nil, fmt.Errorf("making a receipt: %w", err)
 	}

@@ -97,8 +97,8 @@ func (l *Log) begin() error {
 	}
 	l.number++
 	l.segment = &segment{path: path, file: f, disk: l.c.disk, started: now}
-	l.subjects.clear()
-	l.firsts.clear()
+	l.subjects.Clear()
+	l.firsts.Clear()
 	l.notary.start(path, l.number)
 	return nil
 }

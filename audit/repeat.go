@@ -25,10 +25,10 @@ func (l *Log) repeats(a *exchange.Attempt, subject, actor string) *firstOf {
 		return nil
 	}
 	k := l.key.sum(a, subject, actor)
-	if first, ok := l.firsts.get(k); ok {
+	if first, ok := l.firsts.Get(k); ok {
 		return &first
 	}
-	l.firsts.put(k, firstOf{a.ID, a.ExpiresAt})
+	l.firsts.Put(k, firstOf{a.ID, a.ExpiresAt})
 	return nil
 }
 

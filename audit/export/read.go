@@ -31,11 +31,7 @@ func Read(directory string, f Format) iter.Seq2[Record, error] {
 }
 
 func read(directory string, l audit.Standing, f Format, yield func(Record, error) bool) (more bool, err error) {
-	first, err := audit.FirstKept(directory, l.Origin)
-	if err != nil {
-		return false, err
-	}
-	size, err := audit.CountRecords(directory, l.Origin)
+	first, size, err := audit.Extent(directory, l.Origin)
 	if err != nil {
 		return false, err
 	}

@@ -40,7 +40,7 @@ type Index struct {
 	opened  atomic.Pointer[database]
 	closed  bool
 
-	firsts firsts
+	firsts *firsts
 }
 
 // New makes an index. It opens nothing yet: the database is opened, and its tables are made, when it is first needed, and
@@ -64,7 +64,7 @@ func New(c Config) (*Index, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Index{c: c}, nil
+	return &Index{c: c, firsts: newFirsts()}, nil
 }
 
 // Open makes sure that the database can be reached and has its tables.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/lakegate/sts/audit"
+	"github.com/lakegate/sts/audit/internal/recent"
 )
 
 // prepared is a record as it goes into the tables.
@@ -143,12 +144,13 @@ func describe(r *audit.Record) *described {
 // maxFirsts is how many exchanges are remembered for certain, as those that others repeat; each takes some 300 bytes.
 const maxFirsts = 1 << 14
 
-// firsts remembers what exchanges are found by, for their repeats: two generations, of which the older is dropped when the
-// younger is full. What it has forgotten is looked for in the index.
+// firsts remembers what exchanges are found by, for their repeats. What it has forgotten is looked for in the index.
 type firsts struct {
-	mu         sync.Mutex
-	young, old map[id]*described
+	mu     sync.Mutex
+	memory recent.Memory[id, *described]
 }
+
+func newFirsts() *firsts { return &firsts{memory: recent.New[id, *described](maxFirsts)} }
 
 func (f *firsts) get(text string) *described {
 	at, ok := parseID(text)
@@ -156,22 +158,13 @@ func (f *firsts) get(text string) *described {
 		return nil
 	}
 	f.mu.Lock()
-	of := f.young[at]
-	if of == nil {
-		of = f.old[at]
-	}
-	f.mu.Unlock()
-	if of != nil {
-		f.put(at, of)
-	}
+	defer f.mu.Unlock()
+	of, _ := f.memory.Get(at)
 	return of
 }
 
 func (f *firsts) put(at id, of *described) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.young == nil || len(f.young) >= maxFirsts {
-		f.young, f.old = make(map[id]*described), f.young
-	}
-	f.young[at] = of
+	f.memory.Put(at, of)
 }

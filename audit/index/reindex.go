@@ -41,10 +41,7 @@ func survey(directory string, into map[string]extent) error {
 	}
 	for _, l := range logs {
 		var e extent
-		if e.first, err = audit.FirstKept(directory, l.Origin); err != nil {
-			return err
-		}
-		if e.end, err = audit.CountRecords(directory, l.Origin); err != nil {
+		if e.first, e.end, err = audit.Extent(directory, l.Origin); err != nil {
 			return err
 		}
 		into[l.Origin] = e

@@ -56,10 +56,7 @@ func reindex(ctx context.Context, d *desk, out, stderr io.Writer, directories []
 		}
 		for _, l := range logs {
 			r := reread{directory: directory, origin: l.Origin}
-			if r.first, err = audit.FirstKept(directory, l.Origin); err != nil {
-				return err
-			}
-			if r.end, err = audit.CountRecords(directory, l.Origin); err != nil {
+			if r.first, r.end, err = audit.Extent(directory, l.Origin); err != nil {
 				return err
 			}
 			all = append(all, r)
