@@ -329,11 +329,7 @@ func wantAway(t *testing.T, l *store.Postgres) {
 // A server that stops, crashes, hangs or only reads is noticed, and no restart of ours is needed when it is back.
 func TestPostgresOutages(t *testing.T) {
 	t.Parallel()
-	cluster, err := testservice.StartPostgres()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
+	cluster := testservice.NewPostgres(t)
 	d := cluster.NewDatabase(t)
 	l, err := store.OpenPostgres(t.Context(), store.PostgresConfig{URL: d.URL})
 	if err != nil {

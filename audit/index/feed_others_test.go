@@ -2,11 +2,9 @@ package index_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,11 +75,8 @@ func TestFeederGoesOnBesideABrokenLog(t *testing.T) {
 	}
 	broken.cutShort()
 	r.start(i)
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { r.feeder.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
+	end := r.run()
+	defer end()
 	until(t, func() bool { return r.feeder.Health() != nil })
 	until(t, func() bool {
 		n, err := i.Count(t.Context(), "SELECT count(*) FROM audit_partitions WHERE n = 1")
@@ -92,8 +87,7 @@ func TestFeederGoesOnBesideABrokenLog(t *testing.T) {
 	if err := r.feeder.Health(); err == nil {
 		t.Error("nobody tells of the broken log")
 	}
-	cancel()
-	running.Wait()
+	end()
 	if err := r.log.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

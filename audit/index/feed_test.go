@@ -89,6 +89,17 @@ func (r *replica) feeds(i *index.Index, log *audit.Log) {
 	}
 }
 
+// run runs the feeder, until it is ended.
+func (r *replica) run() (end func()) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.feeder.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 // stop closes the log, and brings in what is left.
 func (r *replica) stop() {
 	r.t.Helper()
@@ -165,14 +176,11 @@ func TestFeeder(t *testing.T) {
 		for range 3 {
 			i := b.open(t)
 			r.start(i)
-			ctx, cancel := context.WithCancel(t.Context())
-			var running sync.WaitGroup
-			running.Go(func() { r.feeder.Run(ctx) })
+			end := r.run()
 			ids := r.grant(60)
 			until(t, func() bool { _, err := i.Find(t.Context(), ids[59]); return err == nil })
 			r.grant(5) // perhaps too late for Run
-			cancel()
-			running.Wait()
+			end()
 			if err := r.feeder.Health(); err != nil {
 				t.Error(err)
 			}
@@ -299,11 +307,7 @@ func TestFeederSkipsWhatIsDropped(t *testing.T) {
 // A PostgreSQL that is away for a while, killed under the feeder, loses nothing and doubles nothing.
 func TestFeederOutlastsOutages(t *testing.T) {
 	t.Parallel()
-	cluster, err := testservice.StartPostgres()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
+	cluster := testservice.NewPostgres(t)
 	d := cluster.NewDatabase(t)
 	r := newReplica(t, "sts-0")
 	i, err := index.New(index.Config{Postgres: pool(t, d.URL), Log: slog.New(slog.DiscardHandler)}) // nobody has opened it
@@ -313,11 +317,8 @@ func TestFeederOutlastsOutages(t *testing.T) {
 	t.Cleanup(func() { _ = i.Close() })
 	cluster.Stop()
 	r.start(i)
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { r.feeder.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
+	end := r.run()
+	defer end()
 	r.grant(20)
 	until(t, func() bool { return r.feeder.Health() != nil })
 	for range 2 {
@@ -339,8 +340,7 @@ func TestFeederOutlastsOutages(t *testing.T) {
 	last := r.grant(1)[0]
 	until(t, func() bool { _, err := i.Find(t.Context(), last); return err == nil })
 	until(t, func() bool { return r.feeder.Health() == nil })
-	cancel()
-	running.Wait()
+	end()
 	r.stop()
 	hasAll(t, i, r)
 }

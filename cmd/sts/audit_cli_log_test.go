@@ -17,14 +17,29 @@ import (
 // auditedFolder holds a configuration, the key of its log, and a ledger.
 func auditedFolder(t *testing.T) (path string, key audit.Key) {
 	t.Helper()
-	private, _, err := audit.NewSigningKey(rand.Reader, "sts.example/audit")
+	path, key, _ = auditFolder(t, "sqlite:sts.db")
+	l, err := openLedger(t.Context(), loaded(t, path).Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path, key
+}
+
+// auditFolder holds a configuration and the key of its log. It returns the path of the one, and the other with its public
+// half.
+func auditFolder(t *testing.T, database string) (path string, key audit.Key, public string) {
+	t.Helper()
+	private, public, err := audit.NewSigningKey(rand.Reader, "sts.example/audit")
 	if err != nil {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
 	for name, text := range map[string]string{"policy.yaml": "", "audit.key": private, "sts.yaml": `issuer: https://sts.example
 listen: {http: 127.0.0.1:0, admin: 127.0.0.1:0}
-database: sqlite:sts.db
+database: ` + database + `
 identity_providers:
   okta: {issuer: https://okta.example, audiences: [lakegate], token_types: [jwt]}
 clients:
@@ -47,15 +62,7 @@ audit: {directory: log, signing_key_file: audit.key}
 	if key, err = audit.ParseKey(private); err != nil {
 		t.Fatal(err)
 	}
-	path = filepath.Join(folder, "sts.yaml")
-	l, err := openLedger(t.Context(), loaded(t, path).Database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path, key
+	return filepath.Join(folder, "sts.yaml"), key, public
 }
 
 func loaded(t *testing.T, path string) *config.Config {

@@ -156,38 +156,8 @@ func TestAuditUsage(t *testing.T) {
 
 // What needs nothing of the database does without it.
 func TestAuditWithoutTheDatabase(t *testing.T) {
-	private, public, err := audit.NewSigningKey(rand.Reader, "sts.example/audit")
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	for name, text := range map[string]string{"policy.yaml": "", "audit.key": private, "sts.yaml": `issuer: https://sts.example
-listen: {http: 127.0.0.1:0, admin: 127.0.0.1:0}
-database: sqlite:policy.yaml/not-a-folder
-identity_providers:
-  okta: {issuer: https://okta.example, audiences: [lakegate], token_types: [jwt]}
-clients:
-  kong:
-    auth_method: client_secret_basic
-    secret_sha256: [383bd1b11b3f1f631e962bc33de8f264ec5eb2b0fd8d2ca39a6e4547140bb411]
-    identity_providers: [okta]
-    authorized_parties: any
-    audiences: [prod]
-databricks:
-  accounts:
-    aws: {id: 11111111-2222-3333-4444-555555555555, host: https://accounts.example/}
-policy: {files: [policy.yaml]}
-audit: {directory: log, signing_key_file: audit.key}
-`} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	key, err := audit.ParseKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(folder, "log")
+	config, key, public := auditFolder(t, "sqlite:policy.yaml/not-a-folder")
+	dir := filepath.Join(filepath.Dir(config), "log")
 	l, err := audit.Open(audit.Config{Directory: dir, Replica: "sts-0", Key: key, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +168,6 @@ audit: {directory: log, signing_key_file: audit.key}
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(folder, "sts.yaml")
 	if out, errs, code := command(t, "audit", "key", "--config", config); code != 0 || strings.TrimSpace(out) != public {
 		t.Errorf("%d %s%s", code, out, errs)
 	}

@@ -18,6 +18,17 @@ type Database struct {
 	admin   *pgxpool.Pool
 }
 
+// NewPostgres makes and starts a cluster of a test's own, for as long as the test runs: one that it may stop and kill.
+func NewPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	p, err := StartPostgres()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
 // NewDatabase makes a database for a test. It lives as long as the cluster.
 func (p *Postgres) NewDatabase(t testing.TB) *Database {
 	t.Helper()

@@ -76,11 +76,7 @@ func wantIndexed(t *testing.T, i *index.Index, replicas ...*world) (records int)
 // comes to have all that was recorded, once.
 func TestIndexOutage(t *testing.T) {
 	t.Parallel()
-	cluster, err := testservice.StartPostgres()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
+	cluster := testservice.NewPostgres(t)
 	d := cluster.NewDatabase(t)
 	w := newWorld(t, on(d))
 	r := w.Replica()

@@ -197,11 +197,7 @@ func (l *load) End(t *testing.T) {
 // TestLedgerOutage holds that replicas go on without their PostgreSQL, say so, and recover unaided.
 func TestLedgerOutage(t *testing.T) {
 	t.Parallel()
-	cluster, err := testservice.StartPostgres()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
+	cluster := testservice.NewPostgres(t)
 	d := cluster.NewDatabase(t)
 	w := newWorld(t, on(d))
 	r := w.Replica()

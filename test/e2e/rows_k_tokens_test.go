@@ -368,11 +368,7 @@ func TestInquiriesWithoutRedis(t *testing.T) {
 // TestRevocationWithoutTheLedger holds that what can't be stored is refused, and applied nowhere.
 func TestRevocationWithoutTheLedger(t *testing.T) {
 	t.Parallel()
-	cluster, err := testservice.StartPostgres()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
+	cluster := testservice.NewPostgres(t)
 	w := newWorld(t, on(cluster.NewDatabase(t)))
 	kept, ended := w.Ask(), w.Ask(token(w.lasting("eve", "etl")))
 	if a := w.revoke(ended.AccessToken, "kong"); a.Status != http.StatusOK {
