@@ -333,7 +333,11 @@ func TestExportsSurviveKills(t *testing.T) {
 func (w *world) arrived(kind string, ids []string) {
 	w.t.Helper()
 	w.Eventually("the records are at the far end of "+kind, func() bool {
-		there := w.exported(kind)
+		text, err := w.sinks[kind]()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		there := idsOf(w.t, string(wholeLines([]byte(text))))
 		return !slices.ContainsFunc(ids, func(id string) bool { _, found := slices.BinarySearch(there, id); return !found })
 	})
 }
