@@ -24,7 +24,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED := 0
 
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
-GOTEST := go test -json -race -count=1
+# Tests wait for programs, services and disks more than they compute, so there are more at once than processors.
+GOTEST := go test -json -race -count=1 -parallel 4
 TESTSUM := CGO_ENABLED=1 go run ./scripts/testsum
 LINT := go tool -modfile=tools/lint/go.mod golangci-lint
 BUF := go tool -modfile=tools/buf/go.mod buf
