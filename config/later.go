@@ -69,15 +69,6 @@ func (c *checker) later(d *document) {
 	c.refuse(all)
 }
 
-// laterProvider says whether the provider is of a kind that is refused, so that nothing else of it needs a check.
-func (c *checker) laterProvider(f *providerFile, path string) bool {
-	return c.refuse([]wanted{
-		given(f.SAML, path+".saml", "SAML assertions as subject tokens"),
-		given(f.Introspection, path+".introspection", "opaque subject tokens"),
-		given(f.AWS, path+".aws", "AWS identities as subject tokens"),
-	})
-}
-
 func (c *checker) laterClient(f *clientFile, path string) {
 	c.refuse([]wanted{
 		on(f.MayAct, path+".may_act", "actor tokens"),

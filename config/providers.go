@@ -28,6 +28,11 @@ type Provider struct {
 	JWKSMaxStale  time.Duration     `yaml:"jwks_max_stale"`
 	Shared        bool              `yaml:"shared"`     // one issuer for many tenants
 	SingleUse     bool              `yaml:"single_use"` // each token is accepted once, by its jti
+
+	// At most one of these is there; without any, its tokens are JWTs.
+	Introspection *Introspection `yaml:"introspection,omitempty"` // opaque tokens, see provider_introspection.go
+	SAML          *SAML          `yaml:"saml,omitempty"`          // see provider_saml.go
+	AWS           *AWS           `yaml:"aws,omitempty"`           // see provider_aws.go
 }
 
 const (
@@ -46,26 +51,26 @@ const (
 type providerFile struct {
 	Pos           strictyaml.Pos
 	Keys          strictyaml.Keys
-	Preset        strictyaml.Value[preset]       `yaml:"preset"`
-	Issuer        strictyaml.Value[issuerURL]    `yaml:"issuer"`
-	Audiences     list[audienceClaim]            `yaml:"audiences"`
-	TokenTypes    list[tokenType]                `yaml:"token_types"`
-	Algorithms    list[algorithm]                `yaml:"algorithms"`
-	JWKSURI       strictyaml.Value[endpointURL]  `yaml:"jwks_uri"`
-	JWKSFile      text                           `yaml:"jwks_file"`
-	SubjectClaim  strictyaml.Value[subjectClaim] `yaml:"subject_claim"`
-	GroupsClaim   strictyaml.Value[claimPath]    `yaml:"groups_claim"`
-	GroupsOverage text                           `yaml:"groups_overage"`
-	PartyClaims   list[claimName]                `yaml:"party_claims"`
-	RequireTyp    text                           `yaml:"require_typ"`
-	ClockSkew     duration                       `yaml:"clock_skew"`
-	MaxTokenAge   duration                       `yaml:"max_token_age"`
-	JWKSMaxStale  duration                       `yaml:"jwks_max_stale"`
-	Shared        flag                           `yaml:"shared"`
-	SingleUse     flag                           `yaml:"single_use"`
-	SAML          anything                       `yaml:"saml"`
-	Introspection anything                       `yaml:"introspection"`
-	AWS           anything                       `yaml:"aws"`
+	Preset        strictyaml.Value[preset]            `yaml:"preset"`
+	Issuer        strictyaml.Value[issuerURL]         `yaml:"issuer"`
+	Audiences     list[audienceClaim]                 `yaml:"audiences"`
+	TokenTypes    list[tokenType]                     `yaml:"token_types"`
+	Algorithms    list[algorithm]                     `yaml:"algorithms"`
+	JWKSURI       strictyaml.Value[endpointURL]       `yaml:"jwks_uri"`
+	JWKSFile      text                                `yaml:"jwks_file"`
+	SubjectClaim  strictyaml.Value[subjectClaim]      `yaml:"subject_claim"`
+	GroupsClaim   strictyaml.Value[claimPath]         `yaml:"groups_claim"`
+	GroupsOverage text                                `yaml:"groups_overage"`
+	PartyClaims   list[claimName]                     `yaml:"party_claims"`
+	RequireTyp    text                                `yaml:"require_typ"`
+	ClockSkew     duration                            `yaml:"clock_skew"`
+	MaxTokenAge   duration                            `yaml:"max_token_age"`
+	JWKSMaxStale  duration                            `yaml:"jwks_max_stale"`
+	Shared        flag                                `yaml:"shared"`
+	SingleUse     flag                                `yaml:"single_use"`
+	Introspection strictyaml.Value[introspectionFile] `yaml:"introspection"`
+	SAML          strictyaml.Value[samlFile]          `yaml:"saml"`
+	AWS           strictyaml.Value[awsFile]           `yaml:"aws"`
 }
 
 func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider {
@@ -89,10 +94,16 @@ func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider 
 }
 
 func (c *checker) provider(f *providerFile, path string) Provider {
-	if c.laterProvider(f, path) {
-		return Provider{}
+	switch {
+	case f.SAML.Set():
+		return c.samlProvider(f, path)
+	case f.AWS.Set():
+		return c.awsProvider(f, path)
 	}
 	p := presetProvider(f.Preset.V)
+	if f.Introspection.Set() {
+		p.Introspection = c.introspection(f, path)
+	}
 	if f.Issuer.Set() {
 		p.Issuer = string(f.Issuer.V)
 	}

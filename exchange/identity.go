@@ -24,6 +24,13 @@ type Identity struct {
 	// Party is whom the token was issued to: azp, else client_id; "" where it names neither.
 	Party string
 
+	// Actors are who acts for the subject by the token's own word, its act claim (RFC 8693 §4.1): the current actor first,
+	// then those before him, who are told for the record alone.
+	Actors []Actor
+	// MayAct are the members of the token's may_act claim (RFC 8693 §4.4): who acts must fit all of them. Nil where it has
+	// none; without members it names nobody.
+	MayAct map[string]any
+
 	// TokenType is the type that the token was presented as.
 	TokenType TokenType
 	// TokenID is the token's jti, "" where it has none.
@@ -44,6 +51,13 @@ type Identity struct {
 func (id *Identity) Derive(make func(*Identity) any) any {
 	id.deriveOnce.Do(func() { id.derived = make(id) })
 	return id.derived
+}
+
+// Actor is an actor as a token names him: by who he is and nothing else.
+type Actor struct {
+	// Issuer is "" where the token doesn't say; then it is the token's own.
+	Issuer  string
+	Subject string
 }
 
 // Groups are the subject's groups, or the knowledge that we do not know them.

@@ -67,7 +67,7 @@ func (p *Params) checkPresence() *Error {
 	case p.SubjectToken == "":
 		return malformed("subject_token is missing; send the identity provider's token in it")
 	case p.SubjectTokenType == "":
-		return malformed("subject_token_type is missing; send %s, %s or %s with the subject_token", TypeAccessToken, TypeIDToken, TypeJWT)
+		return malformed("subject_token_type is missing; send one of %s with the subject_token", knownTypes)
 	case p.ActorToken == "" && p.ActorTokenType != "":
 		return malformed("actor_token_type is there without an actor_token; send both or neither")
 	case p.ActorToken != "" && p.ActorTokenType == "":
@@ -80,11 +80,8 @@ func (p *Params) checkTypes() *Error {
 	for _, t := range []struct{ name, value string }{
 		{"subject_token_type", p.SubjectTokenType}, {"actor_token_type", p.ActorTokenType},
 	} {
-		switch TokenType(t.value) {
-		case "", TypeAccessToken, TypeIDToken, TypeJWT:
-		default:
-			return Refuse(CodeInvalidRequest, ReasonTokenTypeUnsupported,
-				"%s is not supported; use %s, %s or %s, letter for letter", t.name, TypeAccessToken, TypeIDToken, TypeJWT)
+		if t.value != "" && !slices.Contains(TokenTypes(), TokenType(t.value)) {
+			return Refuse(CodeInvalidRequest, ReasonTokenTypeUnsupported, "%s is not supported; use one of %s, letter for letter", t.name, knownTypes)
 		}
 	}
 	if t := TokenType(p.RequestedTokenType); t != "" && t != TypeAccessToken {
@@ -93,6 +90,15 @@ func (p *Params) checkTypes() *Error {
 	}
 	return nil
 }
+
+// knownTypes lists the token types for messages.
+var knownTypes = func() string {
+	var names []string
+	for _, t := range TokenTypes() {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, ", ")
+}()
 
 func parseLifetime(text string) (time.Duration, *Error) {
 	if text == "" {

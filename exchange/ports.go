@@ -13,6 +13,8 @@ type Use string
 const (
 	UseSubject Use = "subject"
 	UseActor   Use = "actor"
+	// UseClient is to authenticate a client, by a token of its platform (RFC 7523 §2.2).
+	UseClient Use = "client"
 	// UseBearer is to speak for its subject with our own API (RFC 6750).
 	UseBearer Use = "bearer"
 	// UseExplain is to learn what would become of it. A token that is accepted once is not used up by that.

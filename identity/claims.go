@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refusal"
 	"github.com/lakegate/sts/internal/jwt"
 )
 
@@ -16,28 +17,28 @@ const maxSubjectBytes = 255
 // checkAudience wants one of our audiences in aud, which is a string or an array of strings (RFC 7519 §4.1.3).
 func (t *trial) checkAudience() error {
 	var audiences []any
-	switch aud := t.token.Claims["aud"].(type) {
+	switch aud := t.claims["aud"].(type) {
 	case string:
 		audiences = []any{aud}
 	case []any:
 		audiences = aud
 	}
 	if len(audiences) == 0 {
-		return t.invalid("has no aud, or one that is neither a string nor an array of strings")
+		return t.Invalid("has no aud, or one that is neither a string nor an array of strings")
 	}
 	ours := false
 	for _, element := range audiences {
 		audience, ok := element.(string)
 		if !ok {
-			return t.invalid("has an aud that is neither a string nor an array of strings")
+			return t.Invalid("has an aud that is neither a string nor an array of strings")
 		}
 		for _, own := range t.provider.Audiences {
 			ours = ours || audience == own
 		}
 	}
 	if !ours {
-		return t.invalid("is for another audience: its aud holds none of %s; have the identity provider %s issue it for one of those, or add its audience to the provider's audiences",
-			joined(t.provider.Audiences), t.provider.Name)
+		return t.Invalid("is for another audience: its aud holds none of %s; have the identity provider %s issue it for one of those, or add its audience to the provider's audiences",
+			refusal.Joined(t.provider.Audiences), t.provider.Name)
 	}
 	return nil
 }
@@ -64,7 +65,7 @@ func (t *trial) checkTimes() (s span, err error) {
 		return s, err
 	}
 	latest, name := s.issued, "iat"
-	if _, there := t.token.Claims["nbf"]; there {
+	if _, there := t.claims["nbf"]; there {
 		notBefore, err := t.date("nbf")
 		if err != nil {
 			return s, err
@@ -78,14 +79,14 @@ func (t *trial) checkTimes() (s span, err error) {
 	s.aged = s.issued.Add(t.provider.MaxTokenAge)
 	switch {
 	case !t.now.Before(s.expiry):
-		return s, t.refuse(exchange.ReasonSubjectTokenExpired, "expired %d s ago by our clock (exp; there is no leeway for it)%s; get a fresh one",
+		return s, t.Refuse(exchange.ReasonSubjectTokenExpired, "expired %d s ago by our clock (exp; there is no leeway for it)%s; get a fresh one",
 			seconds(t.now.Sub(s.expiry)), t.clocks())
 	case t.now.Before(s.opens):
-		return s, t.refuse(exchange.ReasonSubjectTokenNotYetValid,
+		return s, t.Refuse(exchange.ReasonSubjectTokenNotYetValid,
 			"has an %s that is %d s ahead of our clock; the leeway is %d s%s; mend the clock that is wrong, or raise clock_skew of the identity provider %s",
 			name, seconds(latest.Sub(t.now)), seconds(t.provider.ClockSkew), t.clocks(), t.provider.Name)
 	case t.now.After(s.aged):
-		return s, t.refuse(exchange.ReasonSubjectTokenExpired,
+		return s, t.Refuse(exchange.ReasonSubjectTokenExpired,
 			"was issued %d s ago, which is more than max_token_age of the identity provider %s (%d s) allows; get a fresh one",
 			seconds(t.now.Sub(s.issued)), t.provider.Name, seconds(t.provider.MaxTokenAge))
 	}
@@ -93,13 +94,13 @@ func (t *trial) checkTimes() (s span, err error) {
 }
 
 func (t *trial) date(name string) (time.Time, error) {
-	value, there := t.token.Claims[name]
+	value, there := t.claims[name]
 	if !there {
-		return time.Time{}, t.invalid("has no %s", name)
+		return time.Time{}, t.Invalid("has no %s", name)
 	}
 	date, err := jwt.NumericDate(value)
 	if err != nil {
-		return time.Time{}, t.invalid("has a bad %s: it %s", name, err)
+		return time.Time{}, t.Invalid("has a bad %s: it %s", name, err)
 	}
 	return date, nil
 }
@@ -135,7 +136,7 @@ func (t *trial) identity() (*exchange.Identity, error) {
 	}
 	id := &exchange.Identity{
 		Provider: t.provider.Name, Issuer: t.provider.Issuer, Subject: subject, Groups: groups,
-		Claims: t.token.Claims, TokenType: t.declared, TokenSHA256: t.sum,
+		Claims: t.claims, TokenType: t.declared, TokenSHA256: t.sum,
 	}
 	if id.TokenID, err = t.optional("jti"); err != nil {
 		return nil, err
@@ -159,14 +160,14 @@ func (t *trial) subject() (string, error) {
 
 // name is a mandatory claim that names somebody.
 func (t *trial) name(claim string) (string, error) {
-	value, ok := t.token.Claims[claim].(string)
+	value, ok := t.claims[claim].(string)
 	switch {
 	case !ok || value == "":
-		return "", t.invalid("has no %s, or one that is empty or not a string", claim)
+		return "", t.Invalid("has no %s, or one that is empty or not a string", claim)
 	case len(value) > maxSubjectBytes:
-		return "", t.invalid("has a %s of more than %d bytes", claim, maxSubjectBytes)
+		return "", t.Invalid("has a %s of more than %d bytes", claim, maxSubjectBytes)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		return "", t.invalid("has a %s with control characters", claim)
+		return "", t.Invalid("has a %s with control characters", claim)
 	}
 	return value, nil
 }
@@ -180,13 +181,13 @@ func (t *trial) subjectClaim() string {
 
 // optional is a claim that may be missing, but not of another type.
 func (t *trial) optional(name string) (string, error) {
-	value, there := t.token.Claims[name]
+	value, there := t.claims[name]
 	if !there || value == nil {
 		return "", nil
 	}
 	text, ok := value.(string)
 	if !ok {
-		return "", t.invalid("has a %s that is not a string", name)
+		return "", t.Invalid("has a %s that is not a string", name)
 	}
 	return text, nil
 }

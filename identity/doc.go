@@ -13,7 +13,7 @@
 //	claims.go    audience, times, subject, party
 //	groups.go    groups, or the knowledge that we don't know them
 //	once.go      tokens that are accepted once
-//	refuse.go    what a caller is told
+//	internal/refusal  what a caller is told, and what is accepted once, alike for all kinds of tokens
 //	cache.go     what was verified, and until when that holds
 //	keys.go      a provider's keys, and what becomes of those that it withdraws
 //	source.go    when keys are fetched, who waits for it, how long they are trusted

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refusal"
 )
 
 // RefreshDue does what Run does each second, and waits for what it started.
@@ -21,7 +22,7 @@ func (p *Pool) RefreshDue() {
 
 // VerifyAnew verifies a subject token as if it had not been seen before.
 func (p *Pool) VerifyAnew(ctx context.Context, presented exchange.Presented) error {
-	t := &trial{refuser: refuser{use: exchange.UseSubject}, now: p.now(), declared: presented.Type}
+	t := &trial{Refuser: refusal.Refuser{Use: exchange.UseSubject}, now: p.now(), declared: presented.Type, sum: sumOf(presented.Token.Reveal())}
 	_, err := t.run(ctx, p.current.Load(), presented.Token.Reveal())
 	return err
 }

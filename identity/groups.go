@@ -14,7 +14,7 @@ func (t *trial) groups() (exchange.Groups, error) {
 	if t.overage() {
 		return exchange.Groups{Overage: true}, nil
 	}
-	var value any = t.token.Claims
+	var value any = t.claims
 	for _, name := range t.provider.groups {
 		object, ok := value.(map[string]any)
 		if !ok {
@@ -41,7 +41,7 @@ func (t *trial) groups() (exchange.Groups, error) {
 }
 
 func (t *trial) groupsMalformed() error {
-	return t.refuse(exchange.ReasonGroupsMalformed,
+	return t.Refuse(exchange.ReasonGroupsMalformed,
 		"has a groups claim that is not an array of strings; mend the claim at the identity provider %s, or its groups_claim here", t.provider.Name)
 }
 
@@ -49,7 +49,7 @@ func (t *trial) groupsMalformed() error {
 // (OpenID Connect Core 1.0 §5.6.2), or hasgroups where the token comes through a browser. What is there beside that may
 // be a part of them, so it isn't believed.
 func (t *trial) overage() bool {
-	claims := t.token.Claims
+	claims := t.claims
 	if has, there := claims["hasgroups"]; there && has != nil && has != false {
 		return true
 	}

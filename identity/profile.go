@@ -32,29 +32,29 @@ func typeIndex(t exchange.TokenType) uint8 {
 // checkProfile holds a token to the type that it was presented as, so that one kind can't pass for another (RFC 8725
 // §3.12): an ID token is for its client's eyes, and access tokens are shown to whoever serves an API.
 func (t *trial) checkProfile() error {
-	if cnf, there := t.token.Claims["cnf"]; there && cnf != nil {
-		return t.refuse(exchange.ReasonSenderConstrained,
+	if cnf, there := t.claims["cnf"]; there && cnf != nil {
+		return t.Refuse(exchange.ReasonSenderConstrained,
 			"is bound to a key of its sender (cnf), whose proof can't be checked here; get one that is not bound (no DPoP, no mutual TLS)")
 	}
 	typ := mediaType(t.token.Header.Type)
 	if want := t.provider.RequireTyp; want != "" && typ != mediaType(want) {
-		return t.invalid("does not have the typ in its header that require_typ of the identity provider %s asks for", t.provider.Name)
+		return t.Invalid("does not have the typ in its header that require_typ of the identity provider %s asks for", t.provider.Name)
 	}
 	found := t.kind(typ)
 	switch {
 	case found == foreign:
-		return t.invalid("says, by typ or events, that it is neither an access token nor an ID token")
+		return t.Invalid("says, by typ or events, that it is neither an access token nor an ID token")
 	case found == idToken && t.declared != exchange.TypeIDToken:
-		return t.invalid("is an ID token, by the marks it carries; present it as %s if the identity provider's token_types allow that", exchange.TypeIDToken)
+		return t.Invalid("is an ID token, by the marks it carries; present it as %s if the identity provider's token_types allow that", exchange.TypeIDToken)
 	case found == accessToken && t.declared != exchange.TypeAccessToken:
-		return t.invalid("is an access token, by the marks it carries; present it as %s if the identity provider's token_types allow that", exchange.TypeAccessToken)
+		return t.Invalid("is an access token, by the marks it carries; present it as %s if the identity provider's token_types allow that", exchange.TypeAccessToken)
 	}
 	return t.checkOtherSubject()
 }
 
 // kind reads the marks, the standard's own before those that providers add.
 func (t *trial) kind(typ string) kind {
-	claims := t.token.Claims
+	claims := t.claims
 	switch {
 	case typ == "at+jwt":
 		return accessToken
@@ -83,8 +83,8 @@ func (t *trial) kind(typ string) kind {
 func (t *trial) checkOtherSubject() error {
 	own := t.subjectClaim()
 	for other, claim := range t.provider.SubjectClaims {
-		if other != t.declared && claim != own && claim != "sub" && t.token.Claims[claim] != nil {
-			return t.invalid("carries the claim that subject_claim of the identity provider %s names for %s; present it as that", t.provider.Name, other)
+		if other != t.declared && claim != own && claim != "sub" && t.claims[claim] != nil {
+			return t.Invalid("carries the claim that subject_claim of the identity provider %s names for %s; present it as that", t.provider.Name, other)
 		}
 	}
 	return nil

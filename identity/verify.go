@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refusal"
 	"github.com/lakegate/sts/internal/jwt"
 )
 
@@ -25,7 +26,7 @@ func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exc
 	}
 	p.metrics.misses.Inc()
 
-	t := &trial{refuser: refuser{use: use}, now: now, declared: presented.Type, sum: sum}
+	t := &trial{Refuser: refusal.Refuser{Use: use}, now: now, declared: presented.Type, sum: sum}
 	made, err := t.run(ctx, current, text)
 	if err != nil {
 		p.metrics.refused(t.provider, err)
@@ -55,11 +56,13 @@ func sumOf(text string) [sha256.Size]byte {
 
 // trial is the verification of one token, filled step by step.
 type trial struct {
-	refuser
+	refusal.Refuser
 	now      time.Time
 	declared exchange.TokenType
 	sum      [sha256.Size]byte
+	provider *provider // nil until it is chosen
 	token    *jwt.Token
+	claims   map[string]any
 	key      *key
 }
 
@@ -67,8 +70,9 @@ type trial struct {
 func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, error) {
 	var err error
 	if t.token, err = jwt.Parse(text); err != nil {
-		return nil, t.invalid("%s", err)
+		return nil, t.Invalid("%s", err)
 	}
+	t.claims = t.token.Claims
 	if err := t.choose(s); err != nil {
 		return nil, err
 	}
@@ -101,20 +105,20 @@ func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, erro
 
 // choose finds the provider. The iss is not to be trusted yet, and only chooses among those that are configured.
 func (t *trial) choose(s *snapshot) error {
-	issuer, ok := t.token.Claims["iss"].(string)
+	issuer, ok := t.claims["iss"].(string)
 	if !ok || issuer == "" {
-		return t.invalid("has no iss, or one that is not a string")
+		return t.Invalid("has no iss, or one that is not a string")
 	}
 	if t.provider = s.byIssuer[issuer]; t.provider != nil {
 		return nil
 	}
 	for _, p := range s.providers {
 		if strings.EqualFold(strings.TrimSuffix(p.Issuer, "/"), strings.TrimSuffix(issuer, "/")) {
-			return t.refuse(exchange.ReasonIssuerUnknown,
+			return t.Refuse(exchange.ReasonIssuerUnknown,
 				"has an iss that differs from the issuer of the identity provider %s by letter case or a trailing slash alone; they must be equal byte for byte", p.Name)
 		}
 	}
-	return t.refuse(exchange.ReasonIssuerUnknown, "has an iss that no configured identity provider has; add the provider to identity_providers, or present a token of one that is there")
+	return t.Refuse(exchange.ReasonIssuerUnknown, "has an iss that no configured identity provider has; add the provider to identity_providers, or present a token of one that is there")
 }
 
 // checkType refuses a type that the provider's tokens may not be presented as.
@@ -122,8 +126,8 @@ func (t *trial) checkType() error {
 	if slices.Contains(t.provider.TokenTypes, t.declared) {
 		return nil
 	}
-	return t.refuse(exchange.ReasonTokenTypeUnsupported,
-		"was presented as a type that is not among the token_types of the identity provider %s; they are %s", t.provider.Name, joined(t.provider.TokenTypes))
+	return t.Refuse(exchange.ReasonTokenTypeUnsupported,
+		"was presented as a type that is not among the token_types of the identity provider %s; they are %s", t.provider.Name, refusal.Joined(t.provider.TokenTypes))
 }
 
 // checkSignature finds the provider's key that signed the token. If none did, and the keys may be out of date, it has
@@ -131,7 +135,7 @@ func (t *trial) checkType() error {
 func (t *trial) checkSignature(ctx context.Context) error {
 	header, keys := t.token.Header, t.provider.keys
 	if !slices.Contains(t.provider.Algorithms, header.Algorithm) {
-		return t.invalid("is signed by an algorithm that is not among the algorithms of the identity provider %s; they are %s", t.provider.Name, joined(t.provider.Algorithms))
+		return t.Invalid("is signed by an algorithm that is not among the algorithms of the identity provider %s; they are %s", t.provider.Name, refusal.Joined(t.provider.Algorithms))
 	}
 	var fit []*key
 	for attempt := range 2 {
@@ -153,11 +157,11 @@ func (t *trial) checkSignature(ctx context.Context) error {
 	}
 	switch {
 	case len(fit) > 0:
-		return t.invalid("%s", jwt.ErrSignature)
+		return t.Invalid("%s", jwt.ErrSignature)
 	case header.KeyID == "":
-		return t.invalid("names no key (kid), and the identity provider %s publishes none for its algorithm", t.provider.Name)
+		return t.Invalid("names no key (kid), and the identity provider %s publishes none for its algorithm", t.provider.Name)
 	}
-	return t.invalid("names a key (kid) that the identity provider %s does not publish for its algorithm", t.provider.Name)
+	return t.Invalid("names a key (kid) that the identity provider %s does not publish for its algorithm", t.provider.Name)
 }
 
 // unavailable turns the keys' trouble into an answer.

@@ -13,7 +13,6 @@ import (
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/databricks"
 	"github.com/lakegate/sts/exchange"
-	"github.com/lakegate/sts/identity"
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server/clients"
 )
@@ -22,14 +21,14 @@ import (
 // commits, so that a fault in one leaves everything as it was. A policy file that is bad in itself holds nothing else up:
 // then the policy in force stays, under the new configuration.
 type reloader struct {
-	path     string
-	cfg      *config.Config // in force
-	policy   *mapping.Engine
-	identity *identity.Pool
-	clients  *clients.Registry
-	minter   *databricks.Minter
-	recorder exchange.Recorder
-	log      *slog.Logger
+	path      string
+	cfg       *config.Config // in force
+	policy    *mapping.Engine
+	verifiers *verifiers
+	clients   *clients.Registry
+	minter    *databricks.Minter
+	recorder  exchange.Recorder
+	log       *slog.Logger
 
 	files  watcher
 	again  bool  // the last attempt failed for a reason that is not in the files
@@ -115,7 +114,7 @@ func restartFault(running, next *config.Config) error {
 type prepared struct {
 	cfg       *config.Config
 	waiting   error // what of its file waits for a restart
-	providers *identity.Prepared
+	providers func()
 	clients   *clients.Snapshot
 	minting   func()
 	policy    *mapping.Policy
@@ -128,7 +127,7 @@ type prepared struct {
 func (r *reloader) prepare(ctx context.Context, cfg *config.Config) (*prepared, error) {
 	n := &prepared{cfg: cfg}
 	var err error
-	if n.providers, err = r.identity.Prepare(providersOf(cfg)); err != nil {
+	if n.providers, err = r.verifiers.prepare(cfg); err != nil {
 		return nil, err
 	}
 	if n.clients, err = clients.Prepare(registrationsOf(cfg)); err != nil {
@@ -165,7 +164,7 @@ func (n *prepared) commit(ctx context.Context, r *reloader) error {
 	if n.faultyPolicy != nil {
 		r.policy.Refuse(ctx, n.badFiles, n.faultyPolicy)
 	}
-	n.providers.Commit()
+	n.providers()
 	r.clients.Commit(n.clients)
 
 	r.setFault(n.waiting)

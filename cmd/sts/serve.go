@@ -25,7 +25,6 @@ import (
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/databricks"
 	"github.com/lakegate/sts/exchange"
-	"github.com/lakegate/sts/identity"
 	"github.com/lakegate/sts/issuer"
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server"
@@ -81,7 +80,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	at = append(at, "admin", addresses.Admin.String(), "version", buildVersion(), "policy", s.policy.Policy().Digest())
 	newLog(stderr, slog.LevelInfo, cfg.Log.Format).Info("listening", at...)
 
-	for _, run := range []func(context.Context){s.issuer.Run, s.identity.Run, s.reload.run, s.feeder.Run} {
+	for _, run := range []func(context.Context){s.issuer.Run, s.verifiers.run, s.reload.run, s.feeder.Run} {
 		s.background(run)
 	}
 	if s.exports != nil {
@@ -96,14 +95,14 @@ type service struct {
 	metrics *prometheus.Registry
 	tracing trace.TracerProvider // nil for none
 
-	issuer   *issuer.Issuer
-	identity *identity.Pool
-	index    *index.Index
-	feeder   *index.Feeder
-	exports  *export.Exports // nil for none
-	policy   *mapping.Engine
-	reload   *reloader
-	server   *server.Server
+	issuer    *issuer.Issuer
+	verifiers *verifiers
+	index     *index.Index
+	feeder    *index.Feeder
+	exports   *export.Exports // nil for none
+	policy    *mapping.Engine
+	reload    *reloader
+	server    *server.Server
 
 	closers []func() error // in the order in which they were opened
 	stop    context.CancelFunc
@@ -194,8 +193,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	s.identity, err = identity.New(identity.Config{Providers: providersOf(cfg), Once: once, Now: now, Log: s.log, Metrics: s.metrics})
-	if err != nil {
+	if s.verifiers, err = newVerifiers(cfg, once, s.log, s.metrics); err != nil {
 		return err
 	}
 	registered, err := clients.Prepare(registrationsOf(cfg))
@@ -212,7 +210,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		return err
 	}
 	exchanges, err := exchange.New(exchange.Config{
-		Gate: gate, Verifier: underTest(s.identity), Policy: s.policy, Tokens: tokens, Recorder: record,
+		Gate: gate, Verifier: underTest(s.verifiers), Policy: s.policy, Tokens: tokens, Recorder: record,
 		Handouts: handouts, Revocations: revocations,
 		Now: now, Random: rand.Reader, Log: s.log,
 	})
@@ -220,7 +218,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		return err
 	}
 	s.reload = &reloader{
-		path: path, cfg: cfg, policy: s.policy, identity: s.identity, clients: registry, minter: minter, recorder: record, log: s.log,
+		path: path, cfg: cfg, policy: s.policy, verifiers: s.verifiers, clients: registry, minter: minter, recorder: record, log: s.log,
 	}
 	parts := []server.Part{
 		{Name: "audit", Check: record.Health, Fatal: true}, // without it nothing is answered
@@ -228,7 +226,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 		{Name: "audit_disk", Check: record.SpaceHealth},
 		{Name: "audit_index", Check: s.feeder.Health},
 		{Name: "configuration", Check: s.reload.health},
-		{Name: "identity_providers", Check: s.identity.Health},
+		{Name: "identity_providers", Check: s.verifiers.health},
 		{Name: "ledger", Check: ledger.Health},
 		{Name: "policy", Check: s.policy.Health},
 		{Name: "revocations", Check: revocations.Health},
@@ -243,7 +241,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if authorities != nil {
 		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
 	}
-	api := &bearerParts{policy: s.policy, verifier: underTest(s.identity), gate: gate, recorder: record, clients: registry, index: s.index}
+	api := &bearerParts{policy: s.policy, verifier: underTest(s.verifiers), gate: gate, recorder: record, clients: registry, index: s.index}
 	return s.buildServer(cfg, exchanges, api, authorities, parts)
 }
 
