@@ -6,6 +6,7 @@
 //	scan.go    its strings and numbers
 //	date.go    NumericDate
 //	key.go     Key: a public key, which algorithms it fits, whether it signed a token
+//	roca.go    a kind of RSA key that can be factored
 //	keyset.go  ParseKeySet: RFC 7517
 //
 // The strictness is not for its own sake. Where two readers of one text can differ (a repeated name, a name in another

@@ -47,6 +47,9 @@ func (k *Key) check() error {
 		if public.E < 3 || public.E%2 == 0 {
 			return errors.New("is an RSA key with a bad exponent")
 		}
+		if factorable(public.N) {
+			return errors.New("is an RSA key of a chip whose keys can be factored (ROCA, CVE-2017-15361); have it replaced at once")
+		}
 	case *ecdsa.PublicKey:
 		if algorithmOf(public.Curve) == "" {
 			return errors.New("is on a curve that no algorithm is for")

@@ -44,6 +44,18 @@ type Header struct {
 
 // Parse reads a compact JWS whose payload is a JSON object (RFC 7515 §7.1, RFC 7519 §7.2).
 func Parse(text string) (*Token, error) {
+	t, err := parseJWS(text)
+	if err != nil {
+		return nil, err
+	}
+	if t.Claims, err = ParseObject(t.payload); err != nil {
+		return nil, fmt.Errorf("has a payload that %w", err)
+	}
+	return t, nil
+}
+
+// parseJWS reads a compact JWS of any payload.
+func parseJWS(text string) (*Token, error) {
 	if len(text) > MaxBytes {
 		return nil, ErrTooLarge
 	}
@@ -59,7 +71,7 @@ func Parse(text string) (*Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("has a header that %w", err)
 	}
-	payload, err := decodeSegment(text[first+1 : last])
+	payload, err := decodeBase64(text[first+1 : last])
 	if err != nil {
 		return nil, fmt.Errorf("has a payload that %w", err)
 	}
@@ -72,22 +84,24 @@ func Parse(text string) (*Token, error) {
 	if t.Header, err = parseHeader(string(header)); err != nil {
 		return nil, err
 	}
-	if t.Claims, err = ParseObject(t.payload); err != nil {
-		return nil, fmt.Errorf("has a payload that %w", err)
-	}
 	return t, nil
 }
 
 // PayloadBytes is the size of the decoded payload, which the memory of the claims is a small multiple of.
 func (t *Token) PayloadBytes() int { return len(t.payload) }
 
-// decodeSegment reads base64url as RFC 7515 §2 has it: no padding, no white space, and zeros for the bits that the
-// last character has too many, so that one token has one text. Strict alone would skip line breaks.
+// decodeSegment reads a segment that can't be empty.
 func decodeSegment(segment string) ([]byte, error) {
-	switch {
-	case segment == "":
+	if segment == "" {
 		return nil, errors.New("is empty")
-	case strings.ContainsAny(segment, "\r\n"):
+	}
+	return decodeBase64(segment)
+}
+
+// decodeBase64 reads base64url as RFC 7515 §2 has it: no padding, no white space, and zeros for the bits that the
+// last character has too many, so that one token has one text. Strict alone would skip line breaks.
+func decodeBase64(segment string) ([]byte, error) {
+	if strings.ContainsAny(segment, "\r\n") {
 		return nil, errBase64
 	}
 	decoded, err := base64.RawURLEncoding.Strict().DecodeString(segment)
