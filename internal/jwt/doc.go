@@ -7,7 +7,8 @@
 //	date.go    NumericDate
 //	key.go     Key: a public key, which algorithms it fits, whether it signed a token
 //	roca.go    a kind of RSA key that can be factored
-//	keyset.go  ParseKeySet: RFC 7517
+//	keyset.go  ParseKeySet: RFC 7517; ParseBundle: SPIFFE trust bundles
+//	spiffe.go  ParseSPIFFEID
 //
 // The strictness is not for its own sake. Where two readers of one text can differ (a repeated name, a name in another
 // letter case, base64 with stray bits, a number out of range), one of them can be shown another token than the other,

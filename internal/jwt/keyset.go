@@ -26,6 +26,20 @@ type Skipped struct {
 // ParseKeySet reads a JWK set (RFC 7517 §5). A key that is malformed, weak, private, symmetric or for another use is
 // skipped, since one bad key must not take the good ones with it. An error means that there is no set at all.
 func ParseKeySet(text []byte) (keys []Key, skipped []Skipped, err error) {
+	return parseKeySet(text, forSignatures)
+}
+
+// ParseBundle reads a SPIFFE trust bundle (SPIFFE Trust Domain and Bundle §4), which is a JWK set, for its keys of
+// JWT-SVIDs. The certificates for X.509-SVIDs beside them are passed over; any other key is skipped, since its use must
+// say what it is for.
+func ParseBundle(text []byte) (keys []Key, skipped []Skipped, err error) {
+	return parseKeySet(text, forSVIDs)
+}
+
+// errPassedOver is a key that is there for somebody else, as it should be.
+var errPassedOver = errors.New("is for something else")
+
+func parseKeySet(text []byte, fits func(member map[string]any) error) (keys []Key, skipped []Skipped, err error) {
 	if len(text) > MaxKeySetBytes {
 		return nil, nil, fmt.Errorf("the key set is larger than %d bytes", MaxKeySetBytes)
 	}
@@ -43,7 +57,10 @@ func ParseKeySet(text []byte) (keys []Key, skipped []Skipped, err error) {
 			break
 		}
 		member, _ := element.(map[string]any)
-		key, err := parseKey(member)
+		key, err := parseKey(member, fits)
+		if errors.Is(err, errPassedOver) {
+			continue
+		}
 		if err != nil {
 			id, _ := member["kid"].(string)
 			skipped = append(skipped, Skipped{ID: id, Reason: err})
@@ -56,14 +73,14 @@ func ParseKeySet(text []byte) (keys []Key, skipped []Skipped, err error) {
 
 // parseKey reads one JWK. Only the members that make a public key reach the JOSE library: certificates in x5c would be
 // parsed for nothing.
-func parseKey(member map[string]any) (key Key, err error) {
+func parseKey(member map[string]any, fits func(member map[string]any) error) (key Key, err error) {
 	if member == nil {
 		return key, errors.New("is not a JSON object")
 	}
 	if _, private := member["d"]; private {
 		return key, errors.New("is a private key, published: have it replaced at once")
 	}
-	if err := forSignatures(member); err != nil {
+	if err := fits(member); err != nil {
 		return key, err
 	}
 	public := make(map[string]string, 6)
@@ -105,4 +122,15 @@ func forSignatures(member map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// forSVIDs wants keys that say that they are for JWT-SVIDs.
+func forSVIDs(member map[string]any) error {
+	switch member["use"] {
+	case "jwt-svid":
+		return nil
+	case "x509-svid":
+		return errPassedOver
+	}
+	return errors.New("is not for JWT-SVIDs: its use must be jwt-svid (or x509-svid, which is for certificates)")
 }
