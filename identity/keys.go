@@ -80,7 +80,7 @@ func (s *keySource) tell(keys []*key, skipped []jwt.Skipped) {
 func same(old []*key, k jwt.Key) *key {
 	for _, o := range old {
 		public, ok := o.Public.(interface{ Equal(crypto.PublicKey) bool })
-		if ok && o.ID == k.ID && o.Algorithm == k.Algorithm && public.Equal(k.Public) {
+		if ok && o.ID == k.ID && o.Algorithm == k.Algorithm && o.Issuer == k.Issuer && public.Equal(k.Public) {
 			return o
 		}
 	}

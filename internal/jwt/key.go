@@ -29,6 +29,9 @@ type Key struct {
 	Algorithm string
 	// Public is an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey.
 	Public crypto.PublicKey
+	// Issuer is the member issuer, which Entra ID's keys have beside those of RFC 7517: the iss of the tokens that the key
+	// signs, with {tenantid} in place of a tenant where it signs for all. "" where there is none.
+	Issuer string
 }
 
 const (

@@ -106,7 +106,11 @@ func parseKey(member map[string]any, fits func(member map[string]any) error) (ke
 	if err := parsed.UnmarshalJSON(text); err != nil || !parsed.IsPublic() || !parsed.Valid() {
 		return key, errors.New("is not a well-formed key of its kty")
 	}
-	key = Key{ID: public["kid"], Algorithm: public["alg"], Public: parsed.Key}
+	issuer, ok := member["issuer"].(string)
+	if !ok && member["issuer"] != nil {
+		return key, errors.New("has a member issuer that is not a string")
+	}
+	key = Key{ID: public["kid"], Algorithm: public["alg"], Public: parsed.Key, Issuer: issuer}
 	return key, key.check()
 }
 

@@ -56,6 +56,8 @@ func TestParseKeySetKeys(t *testing.T) {
 		{"for verifying", jwk(t, ec, map[string]any{"key_ops": []string{"verify"}}), ""},
 		{"unknown members, a broken certificate", jwk(t, ec, map[string]any{"x5c": []string{"AAAA"}, "x5t": 1, "y2": nil}), ""},
 		{"for encryption", jwk(t, ec, map[string]any{"use": "enc"}), "(use)"},
+		{"its issuer", jwk(t, ec, map[string]any{"issuer": "https://idp.example/{tenantid}"}), ""},
+		{"an issuer of another type", jwk(t, ec, map[string]any{"issuer": 7}), "issuer"},
 		{"use of another type", jwk(t, ec, map[string]any{"use": 1}), "(use)"},
 		{"for signing only", jwk(t, ec, map[string]any{"key_ops": []string{"sign"}}), "(key_ops)"},
 		{"key_ops of another type", jwk(t, ec, map[string]any{"key_ops": "verify"}), "(key_ops)"},
