@@ -18,7 +18,7 @@ type cacheKey struct {
 	sum        [sha256.Size]byte // of the whole token
 	generation uint64            // of the configuration
 	tokenType  uint8
-	actor      bool
+	role       uint8 // what it was presented for, as far as it is judged by that
 }
 
 // entry is a verified token. Only what may have changed since is looked at when it is found.

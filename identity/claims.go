@@ -16,6 +16,9 @@ const maxSubjectBytes = 255
 
 // checkAudience wants one of our audiences in aud, which is a string or an array of strings (RFC 7519 §4.1.3).
 func (t *trial) checkAudience() error {
+	if t.Use == exchange.UseClient {
+		return t.checkClientAudience()
+	}
 	var audiences []any
 	switch aud := t.claims["aud"].(type) {
 	case string:
@@ -39,6 +42,20 @@ func (t *trial) checkAudience() error {
 	if !ours {
 		return t.Invalid("is for another audience: its aud holds none of %s; have the identity provider %s issue it for one of those, or add its audience to the provider's audiences",
 			refusal.Joined(t.provider.Audiences), t.provider.Name)
+	}
+	return nil
+}
+
+// checkClientAudience wants our issuer in aud, and nothing else, whatever audiences the provider has: whoever else the token
+// is for could authenticate by it here (RFC 7523 §3). Its reason tells it from all else that may be wrong: whoever
+// presents it does hold a token of the provider, and may be told.
+func (t *trial) checkClientAudience() error {
+	aud := t.claims["aud"]
+	if list, isList := aud.([]any); isList && len(list) == 1 {
+		aud = list[0]
+	}
+	if t.clientAudience == "" || aud != any(t.clientAudience) {
+		return t.Refuse(exchange.ReasonClientAuthenticationFailed, "does not have our issuer as its only audience (aud)")
 	}
 	return nil
 }
@@ -74,6 +91,7 @@ func (t *trial) checkTimes() (s span, err error) {
 			latest, name = notBefore, "nbf"
 		}
 	}
+	t.provider.skew.issued(s.issued, t.now)
 	s.expiry = s.expiry.Truncate(time.Second)
 	s.opens = latest.Add(-t.provider.ClockSkew)
 	s.aged = s.issued.Add(t.provider.MaxTokenAge)
@@ -82,9 +100,7 @@ func (t *trial) checkTimes() (s span, err error) {
 		return s, t.Refuse(exchange.ReasonSubjectTokenExpired, "expired %d s ago by our clock (exp; there is no leeway for it)%s; get a fresh one",
 			seconds(t.now.Sub(s.expiry)), t.clocks())
 	case t.now.Before(s.opens):
-		return s, t.Refuse(exchange.ReasonSubjectTokenNotYetValid,
-			"has an %s that is %d s ahead of our clock; the leeway is %d s%s; mend the clock that is wrong, or raise clock_skew of the identity provider %s",
-			name, seconds(latest.Sub(t.now)), seconds(t.provider.ClockSkew), t.clocks(), t.provider.Name)
+		return s, t.notYetValid(name, latest.Sub(t.now))
 	case t.now.After(s.aged):
 		return s, t.Refuse(exchange.ReasonSubjectTokenExpired,
 			"was issued %d s ago, which is more than max_token_age of the identity provider %s (%d s) allows; get a fresh one",
@@ -110,18 +126,34 @@ func seconds(d time.Duration) int64 {
 	return int64(math.Ceil(d.Seconds()))
 }
 
-// clocks tells what we know of the provider's clock, since one of two clocks is wrong and a caller can't see which.
-func (t *trial) clocks() string {
-	skew := t.provider.keys.skew.Load()
-	switch {
-	case skew == nil:
-		return ""
-	case *skew >= 2*time.Second:
-		return " (the provider's own clock was " + skew.String() + " ahead of ours when we last asked it)"
-	case *skew <= -2*time.Second:
-		return " (the provider's own clock was " + (-*skew).String() + " behind ours when we last asked it)"
+// notYetValid says whose clock is wrong, where that is known: a caller can't see it, and one of two is.
+func (t *trial) notYetValid(name string, ahead time.Duration) error {
+	const mend = "mend the clock that is wrong, or raise clock_skew of the identity provider"
+	leeway := seconds(t.provider.ClockSkew)
+	byDate, known := t.provider.skew.byDate()
+	refuse := func(format string, args ...any) error {
+		return t.Refuse(exchange.ReasonSubjectTokenNotYetValid, "is not valid yet: "+format, args...)
 	}
-	return " (the provider's own clock agreed with ours when we last asked it)"
+	switch {
+	case known && byDate >= agreed:
+		return refuse("%s, and the leeway is %d s (its %s is %d s ahead of our clock); %s %s",
+			t.provider.skew.inWords(), leeway, name, seconds(ahead), mend, t.provider.Name)
+	case known:
+		return refuse("its %s is %d s ahead of our clock, and the leeway is %d s, while %s; it was made for later, or by a machine whose clock is wrong; %s %s",
+			name, seconds(ahead), leeway, t.provider.skew.inWords(), mend, t.provider.Name)
+	case name == "iat":
+		return refuse("the provider's clock is at least %d s ahead of ours, as its iat shows, and the leeway is %d s; %s %s",
+			seconds(ahead), leeway, mend, t.provider.Name)
+	}
+	return refuse("its %s is %d s ahead of our clock, and the leeway is %d s; %s %s", name, seconds(ahead), leeway, mend, t.provider.Name)
+}
+
+// clocks tells what we know of the provider's clock, in brackets.
+func (t *trial) clocks() string {
+	if words := t.provider.skew.inWords(); words != "" {
+		return " (" + words + ")"
+	}
+	return ""
 }
 
 // identity is who the token speaks of.
@@ -152,6 +184,9 @@ func (t *trial) identity() (*exchange.Identity, error) {
 // subject wants a sub in every token, also where another claim is what tells the provider's subjects apart.
 func (t *trial) subject() (string, error) {
 	subject, err := t.name("sub")
+	if err == nil && t.provider.TrustDomain != "" {
+		return subject, t.checkSPIFFEID(subject)
+	}
 	if claim := t.subjectClaim(); err == nil && claim != "sub" {
 		return t.name(claim)
 	}

@@ -21,6 +21,10 @@ import (
 type Config struct {
 	Providers []Provider
 
+	// ClientAudience is our own issuer identifier: the one audience of a token that authenticates a client
+	// (exchange.UseClient). Where it is empty, none does.
+	ClientAudience string
+
 	// Once marks tokens that were used, of providers whose tokens are for a single use. Those need it.
 	Once exchange.Once
 
@@ -65,6 +69,14 @@ type Provider struct {
 	// says.
 	JWKSURI  string
 	JWKSFile string
+	// JWKSCAFile holds the CAs that alone may vouch for the server of the keys, in PEM, and JWKSTokenFile a bearer token
+	// for JWKSURI. Both are read again at each fetch. They are for a cluster that publishes its keys to who it knows.
+	JWKSCAFile    string
+	JWKSTokenFile string
+
+	// TrustDomain is the SPIFFE trust domain of a provider of JWT-SVIDs. Its Issuer is "spiffe://" and this, whatever iss
+	// its tokens have; its keys are a trust bundle, at JWKSURI or in JWKSFile; its subjects are SPIFFE IDs.
+	TrustDomain string
 
 	// SubjectClaims are the names of the claims that tell its subjects apart, by token type, where it isn't sub. They are
 	// for a provider that gives a person another sub in another type of token.
@@ -158,6 +170,9 @@ func (p Provider) faults() (faults []error) {
 		}
 	}
 	for t, claim := range p.SubjectClaims {
+		if p.TrustDomain != "" && claim != "sub" {
+			fault("subject_claim can't be changed for JWT-SVIDs: their sub is who they are of")
+		}
 		if typeIndex(t) == 0 || claim == "" {
 			fault("subject_claim must name a claim for a token type")
 		}
@@ -179,6 +194,14 @@ func (p Provider) sourceFaults() (faults []error) {
 	switch {
 	case unprintable(p.Issuer):
 		faults = append(faults, errors.New("issuer must be printable ASCII, and not empty"))
+	case p.TrustDomain != "" && (!jwt.IsTrustDomain(p.TrustDomain) || p.Issuer != "spiffe://"+p.TrustDomain):
+		faults = append(faults, errors.New("trust_domain must be in small letters, and its issuer spiffe:// and that"))
+	case p.TrustDomain != "" && p.JWKSURI == "" && p.JWKSFile == "":
+		faults = append(faults, errors.New("a trust domain needs jwks_uri or jwks_file: its trust bundle"))
+	case p.JWKSFile != "" && p.JWKSCAFile != "":
+		faults = append(faults, errors.New("jwks_ca_file is for keys that are fetched, and jwks_file is none"))
+	case p.JWKSTokenFile != "" && !strings.HasPrefix(p.JWKSURI, "https://"):
+		faults = append(faults, errors.New("jwks_token_file needs a jwks_uri with https: a bearer token goes to a configured address alone"))
 	case p.JWKSURI != "" && p.JWKSFile != "":
 		faults = append(faults, errors.New("has both jwks_uri and jwks_file; keep one"))
 	case p.JWKSURI != "":

@@ -10,14 +10,18 @@
 //	pool.go      Pool: New, Prepare and Commit (a reload, all or nothing), Run, Health
 //	verify.go    the way of one token
 //	profile.go   what kind of token it is, whatever it was presented as
+//	spiffe.go    JWT-SVIDs: whose they are by their trust domain, and what their sub must be
 //	claims.go    audience, times, subject, party
+//	act.go       who acts for the subject by the token's word, and who may
 //	groups.go    groups, or the knowledge that we don't know them
+//	skew.go      whose clock is wrong, as far as that can be known
 //	once.go      tokens that are accepted once
 //	internal/refusal  what a caller is told, and what is accepted once, alike for all kinds of tokens
 //	cache.go     what was verified, and until when that holds
 //	keys.go      a provider's keys, and what becomes of those that it withdraws
 //	source.go    when keys are fetched, who waits for it, how long they are trusted
 //	fetch.go     where they come from: discovery, a URI, a file
+//	access.go    how they are fetched from who has a CA of his own, and publishes to who he knows
 //	metrics.go   what is counted
 //
 // Each provider has its own keys, HTTP client and flights, so that the trouble of one slows no other. Nothing in a token

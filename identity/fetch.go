@@ -21,10 +21,17 @@ type origin struct {
 	issuer   string
 	uri      string // with uri and file empty: by discovery
 	file     string
+
+	caFile    string // see access.go
+	tokenFile string
+	bundle    bool // of a SPIFFE trust domain
 }
 
 func originOf(p Provider) origin {
-	return origin{provider: p.Name, issuer: p.Issuer, uri: p.JWKSURI, file: p.JWKSFile}
+	return origin{
+		provider: p.Name, issuer: p.Issuer, uri: p.JWKSURI, file: p.JWKSFile,
+		caFile: p.JWKSCAFile, tokenFile: p.JWKSTokenFile, bundle: p.TrustDomain != "",
+	}
 }
 
 // place is what a source remembers of its last fetch.
@@ -32,6 +39,7 @@ type place struct {
 	file fs.FileInfo // of the file that was read last
 	uri  string      // what discovery found
 	at   time.Time   // when
+	ca   string      // the text of jwks_ca_file that the client was made of
 }
 
 // errUnchanged is that the keys are what they were.
@@ -84,7 +92,7 @@ func (s *keySource) loadFile() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading jwks_file: %w", err)
 	}
-	if _, _, err := jwt.ParseKeySet(text); err != nil {
+	if _, _, err := s.parse(text); err != nil {
 		return nil, err // half written, perhaps: look again
 	}
 	s.place.file = info
@@ -131,7 +139,14 @@ func (s *keySource) get(ctx context.Context, uri string) ([]byte, error) {
 		return nil, errors.New("its address is no URL")
 	}
 	request.Header.Set("Accept", "application/json")
-	response, err := s.client.Do(request)
+	if err := s.authorize(request, uri); err != nil {
+		return nil, err
+	}
+	client, err := s.reach()
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, outbound.Redact(err)
 	}
@@ -139,10 +154,7 @@ func (s *keySource) get(ctx context.Context, uri string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %d", request.URL.Host, response.StatusCode)
 	}
-	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		skew := date.Sub(s.now()).Round(time.Second) // a Date has whole seconds
-		s.skew.Store(&skew)
-	}
+	s.skew.answered(response.Header, s.now())
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", request.URL.Host, outbound.Redact(err))

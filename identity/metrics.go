@@ -86,7 +86,9 @@ func newStates(p *Pool) *states {
 		pool: p,
 		age:  prometheus.NewDesc("sts_jwks_age_seconds", "Since an identity provider's keys were last fetched.", labels, nil),
 		keys: prometheus.NewDesc("sts_jwks_keys", "Keys of an identity provider that are in use; 0 where none are trusted.", labels, nil),
-		skew: prometheus.NewDesc("sts_identity_clock_skew_seconds", "How far an identity provider's clock is ahead of ours, to the second.", labels, nil),
+		skew: prometheus.NewDesc("sts_identity_clock_skew_seconds",
+			"How far an identity provider's clock is ahead of ours: to the second by the Date of its last answer (date), and at least by the iat of its tokens (iat).",
+			[]string{"provider", "source"}, nil),
 	}
 }
 
@@ -109,8 +111,11 @@ func (s *states) Collect(out chan<- prometheus.Metric) {
 		if set := p.keys.set.Load(); set != nil {
 			out <- prometheus.MustNewConstMetric(s.age, prometheus.GaugeValue, now.Sub(set.at).Seconds(), p.Name)
 		}
-		if skew := p.keys.skew.Load(); skew != nil {
-			out <- prometheus.MustNewConstMetric(s.skew, prometheus.GaugeValue, skew.Seconds(), p.Name)
+		if ahead, known := p.skew.byDate(); known {
+			out <- prometheus.MustNewConstMetric(s.skew, prometheus.GaugeValue, ahead.Seconds(), p.Name, "date")
+		}
+		if ahead, known := p.skew.byTokens(now); known {
+			out <- prometheus.MustNewConstMetric(s.skew, prometheus.GaugeValue, ahead.Seconds(), p.Name, "iat")
 		}
 	}
 }

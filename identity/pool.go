@@ -35,6 +35,8 @@ type snapshot struct {
 	generation uint64
 	providers  []*provider
 	byIssuer   map[string]*provider
+	// byTrustDomain are those of JWT-SVIDs.
+	byTrustDomain map[string]*provider
 }
 
 // provider is a Provider at work.
@@ -42,6 +44,7 @@ type provider struct {
 	Provider
 	groups   []string // the path of GroupsClaim
 	keys     *keySource
+	skew     *skew
 	accepted prometheus.Counter
 }
 
@@ -106,12 +109,15 @@ func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 		return nil, err
 	}
 	before := p.current.Load()
-	next := &snapshot{byIssuer: make(map[string]*provider, len(providers))}
+	next := &snapshot{byIssuer: make(map[string]*provider, len(providers)), byTrustDomain: map[string]*provider{}}
 	// By name, so that providers which come from a map are the same providers in whatever order.
 	for _, settings := range slices.SortedFunc(slices.Values(providers), func(a, b Provider) int { return strings.Compare(a.Name, b.Name) }) {
 		made := p.prepare(settings.withDefaults(), before)
 		next.providers = append(next.providers, made)
 		next.byIssuer[made.Issuer] = made
+		if made.TrustDomain != "" {
+			next.byTrustDomain[made.TrustDomain] = made
+		}
 	}
 	return &Prepared{pool: p, next: next}, nil
 }
@@ -119,14 +125,18 @@ func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 // prepare keeps the keys of a provider whose keys come from where they came from before.
 func (p *Pool) prepare(settings Provider, before *snapshot) *provider {
 	groups, _ := parsePath(settings.GroupsClaim) // checked
-	made := &provider{Provider: settings, groups: groups, accepted: p.metrics.accepted(settings.Name)}
+	made := &provider{Provider: settings, groups: groups, accepted: p.metrics.accepted(settings.Name), skew: &skew{}}
 	for _, old := range before.providers {
+		if old.Name == settings.Name && old.Issuer == settings.Issuer {
+			made.skew = old.skew
+		}
 		if old.keys.origin == originOf(settings) {
 			made.keys = old.keys
 			return made
 		}
 	}
 	made.keys = newKeySource(p.config, p.metrics, originOf(settings))
+	made.keys.skew = made.skew
 	return made
 }
 
@@ -148,7 +158,9 @@ func (n *Prepared) swap() {
 	n.pool.current.Store(n.next)
 	for _, old := range before.providers {
 		if !n.next.uses(old.keys) {
-			old.keys.client.CloseIdleConnections()
+			if client := old.keys.client.Load(); client != nil {
+				client.CloseIdleConnections()
+			}
 		}
 		if !n.next.names(old.Name) {
 			n.pool.metrics.forget(old.Name)

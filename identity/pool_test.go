@@ -209,7 +209,8 @@ func TestMetrics(t *testing.T) {
 		"sts_jwks_fetches_total okta ok":                                 1,
 		"sts_jwks_keys okta":                                             2,
 		"sts_jwks_age_seconds okta":                                      5,
-		"sts_identity_clock_skew_seconds okta":                           -7,
+		"sts_identity_clock_skew_seconds okta date":                      -7,
+		"sts_identity_clock_skew_seconds okta iat":                       0,
 	} {
 		if got, there := gather(t, registry)[name]; !there || got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

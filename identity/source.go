@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,6 @@ const (
 // keySource holds the keys of one provider and knows where they come from.
 type keySource struct {
 	origin   origin
-	client   *http.Client
 	now      func() time.Time
 	random   func() float64
 	log      *slog.Logger
@@ -35,12 +35,15 @@ type keySource struct {
 	interval time.Duration
 	maxWait  time.Duration
 
+	newClient func(roots *x509.CertPool) *http.Client
+	// client is what the provider is asked with: see reach. Nil before the first request to one with a CA of its own.
+	client atomic.Pointer[http.Client]
+
 	set atomic.Pointer[keySet]
 	// maxStale is how long a set is trusted if no other can be fetched: a time.Duration. A reload may change it, just when
 	// the provider is down and there is no other way to go on.
 	maxStale atomic.Int64
-	// skew is how far the provider's clock is ahead of ours, as its last answer said; nil where none did.
-	skew atomic.Pointer[time.Duration]
+	skew *skew // the provider's
 
 	mu       sync.Mutex
 	flight   *flight   // the fetch under way
@@ -59,13 +62,27 @@ type flight struct {
 }
 
 func newKeySource(c Config, m *metrics, o origin) *keySource {
-	return &keySource{
+	s := &keySource{
 		origin: o, now: c.Now, random: c.Random, log: c.Log.With("provider", o.provider), metrics: m,
 		interval: c.RefreshInterval, maxWait: c.MaxWait,
-		client: outbound.New(outbound.Config{
-			Timeout: c.FetchTimeout, MaxBytes: jwt.MaxKeySetBytes, MaxConnsPerHost: 2, RootCAs: c.RootCAs,
-		}),
+		newClient: func(roots *x509.CertPool) *http.Client {
+			return outbound.New(outbound.Config{
+				Timeout: c.FetchTimeout, MaxBytes: jwt.MaxKeySetBytes, MaxConnsPerHost: 2, RootCAs: roots,
+			})
+		},
 	}
+	if o.caFile == "" {
+		s.client.Store(s.newClient(c.RootCAs))
+	}
+	return s
+}
+
+// parse reads a key set of the kind that this provider has.
+func (s *keySource) parse(text []byte) ([]jwt.Key, []jwt.Skipped, error) {
+	if s.origin.bundle {
+		return jwt.ParseBundle(text)
+	}
+	return jwt.ParseKeySet(text)
 }
 
 // trusted gives the keys, nil where there are none or they are too old to be believed.
@@ -222,7 +239,7 @@ func (s *keySource) renew(ctx context.Context) (err error) {
 	var fetched []jwt.Key
 	var skipped []jwt.Skipped
 	if err == nil {
-		fetched, skipped, err = jwt.ParseKeySet(text)
+		fetched, skipped, err = s.parse(text)
 	}
 	s.metrics.fetched(s.origin.provider, err)
 	if err != nil {

@@ -13,12 +13,13 @@ import (
 	"github.com/lakegate/sts/internal/jwt"
 )
 
-// Verify implements exchange.Verifier. A token that is accepted once is never kept: finding it again refuses it.
+// Verify implements exchange.Verifier. A token that is accepted once is never kept: finding it again refuses it. A platform's
+// token that authenticates a client is another: it is for our issuer alone, and used until it expires.
 func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
 	now, current := p.now(), p.current.Load()
 	text := presented.Token.Reveal()
 	sum := sumOf(text)
-	key := cacheKey{sum: sum, generation: current.generation, tokenType: typeIndex(presented.Type), actor: use == exchange.UseActor}
+	key := cacheKey{sum: sum, generation: current.generation, tokenType: typeIndex(presented.Type), role: roleOf(use)}
 	if found, ok := p.verified.get(key); ok && found.holds(now) {
 		p.metrics.hits.Inc()
 		found.provider.accepted.Inc()
@@ -26,7 +27,7 @@ func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exc
 	}
 	p.metrics.misses.Inc()
 
-	t := &trial{Refuser: refusal.Refuser{Use: use}, now: now, declared: presented.Type, sum: sum}
+	t := &trial{Refuser: refusal.Refuser{Use: use}, now: now, declared: presented.Type, sum: sum, clientAudience: p.config.ClientAudience}
 	made, err := t.run(ctx, current, text)
 	if err != nil {
 		p.metrics.refused(t.provider, err)
@@ -35,7 +36,7 @@ func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exc
 	switch {
 	case !made.provider.SingleUse:
 		p.verified.set(key, made)
-	case use != exchange.UseExplain:
+	case use != exchange.UseExplain && use != exchange.UseClient:
 		if err := t.claim(ctx, p.config.Once, made); err != nil {
 			p.metrics.refused(t.provider, err)
 			return made.identity, err
@@ -64,6 +65,19 @@ type trial struct {
 	token    *jwt.Token
 	claims   map[string]any
 	key      *key
+
+	clientAudience string // of Config
+}
+
+// roleOf numbers the uses that a token is judged differently for.
+func roleOf(use exchange.Use) uint8 {
+	switch use {
+	case exchange.UseActor:
+		return 1
+	case exchange.UseClient:
+		return 2
+	}
+	return 0
 }
 
 // run is the whole way of a token that wasn't verified before.
@@ -96,6 +110,9 @@ func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := t.delegation(s, identity); err != nil {
+		return nil, err
+	}
 	if err := t.checkTokenID(identity); err != nil {
 		return nil, err
 	}
@@ -106,11 +123,21 @@ func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, erro
 // choose finds the provider. The iss is not to be trusted yet, and only chooses among those that are configured.
 func (t *trial) choose(s *snapshot) error {
 	issuer, ok := t.claims["iss"].(string)
-	if !ok || issuer == "" {
-		return t.Invalid("has no iss, or one that is not a string")
+	if _, there := t.claims["iss"]; there && !ok {
+		return t.Invalid("has an iss that is not a string")
 	}
 	if t.provider = s.byIssuer[issuer]; t.provider != nil {
 		return nil
+	}
+	if t.provider = s.bySPIFFEID(t.claims); t.provider != nil {
+		return nil
+	}
+	switch issuer {
+	case "":
+		return t.Invalid("has no iss, or one that is not a string")
+	case legacyKubernetes:
+		return t.Refuse(exchange.ReasonIssuerUnknown,
+			"is a service-account token of the old kind, kept in a secret: it never expires, and is for no audience; have the pod mount a projected token with our audience")
 	}
 	for _, p := range s.providers {
 		if strings.EqualFold(strings.TrimSuffix(p.Issuer, "/"), strings.TrimSuffix(issuer, "/")) {
@@ -120,6 +147,9 @@ func (t *trial) choose(s *snapshot) error {
 	}
 	return t.Refuse(exchange.ReasonIssuerUnknown, "has an iss that no configured identity provider has; add the provider to identity_providers, or present a token of one that is there")
 }
+
+// legacyKubernetes is the iss of service-account tokens that Kubernetes kept in secrets. Every cluster has it.
+const legacyKubernetes = "kubernetes/serviceaccount"
 
 // checkType refuses a type that the provider's tokens may not be presented as.
 func (t *trial) checkType() error {

@@ -171,8 +171,10 @@ func (s *Server) Secrets() []string {
 	return slices.Clone(s.secrets)
 }
 
-// ServeHTTP records the call, applies the fault that is set for it, if any, and serves its route.
+// ServeHTTP records the call, applies the fault that is set for it, if any, and serves its route. The answer's Date is by
+// the server's clock.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	if strings.HasPrefix(r.URL.Path, "/_emulator/") {
 		s.control.ServeHTTP(w, r)
 		return

@@ -102,7 +102,7 @@ type outcome struct {
 
 // counted is what descriptions say of the time: how much has passed since, and of the provider's clock, which we see
 // in another light while a test moves it.
-var counted = regexp.MustCompile(`[0-9]+[0-9hms.]*|\(the provider's own clock [^)]*\)`)
+var counted = regexp.MustCompile(`[0-9]+[0-9hms.]*|\(the provider's clock [^)]*\)|not valid yet: [^;]*`)
 
 // near compares seconds, of which some may have passed.
 func near(a, b float64) bool { return math.Abs(a-b) <= 20 }
