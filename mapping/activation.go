@@ -63,12 +63,17 @@ func (v *view) ResolveName(name string) (any, bool) {
 // Parent implements cel.Activation.
 func (*view) Parent() cel.Activation { return nil }
 
-// actorMap is empty where nobody acts, so that has(actor.subject) tells. Groups that are not known are left out.
+// actorMap is empty where nobody acts, so that has(actor.subject) tells. Groups that are not known
+// are left out, and so is when a session began.
 func (v *view) actorMap() map[string]any {
 	if v.actorValue == nil {
 		v.actorValue = map[string]any{}
 		if a := v.actor; a != nil {
 			v.actorValue["issuer"], v.actorValue["subject"] = a.Provider, a.Subject
+			v.actorValue["party"], v.actorValue["token_type"] = a.Party, string(a.TokenType)
+			if began, ok := sessionStart(a, v.now); ok {
+				v.actorValue["session_start"] = types.Timestamp{Time: began.UTC()}
+			}
 			v.actorValue["claims"] = valuesOf(a).claims()
 			if a.Groups.Known {
 				v.actorValue["groups"] = valuesOf(a).groups()

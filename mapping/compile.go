@@ -153,6 +153,9 @@ func (c *compiler) finish() {
 		if r.match.condition != nil {
 			reads = append(reads, r.match.condition.claims...)
 		}
+		if r.match.actor != nil && r.match.actor.maxSessionAge > 0 {
+			reads = append(reads, claimAuthTime)
+		}
 		if r.principal != nil {
 			r.principal.rules++
 		}

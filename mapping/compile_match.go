@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lakegate/sts/internal/strictyaml"
 )
@@ -34,7 +35,10 @@ func (c *compiler) actor(where string, d strictyaml.Value[actorDoc]) *actorMatch
 	if who.Groups.Set() {
 		m.groups = c.groups(where, who.Groups.Pos, &who.Groups.V, m.issuers)
 	}
-	return &actorMatcher{who: m}
+	if d := who.MaxSessionAge; d.Set() && (d.V == 0 || time.Duration(d.V) > maxSessionAge || time.Duration(d.V)%time.Second != 0) {
+		c.fault(d.Pos, where, "max_session_age is not between a second and 720h, in whole seconds", "write how old the agent's session may be, like 30m; or leave it out")
+	}
+	return &actorMatcher{who: m, maxSessionAge: time.Duration(who.MaxSessionAge.V), namesPrincipal: who.NamesPrincipal.V}
 }
 
 // list gives the elements of a list. An empty one is a fault: absent means any, and so would it.

@@ -76,6 +76,17 @@ func (c *compiler) denyRule(where string, d *ruleDoc) {
 	if d.Priority.Set() {
 		c.fault(d.Priority.Pos, where, "a deny rule has no priority: any that matches wins", "remove it")
 	}
+	// In a deny they would shut out the young sessions, and the requests that name their principal: the opposite of what
+	// they are read as.
+	who := &d.Match.V.Actor.V.who
+	if who.MaxSessionAge.Set() {
+		c.fault(who.MaxSessionAge.Pos, where, "a deny rule has no max_session_age: it is what an allow rule wants of an agent",
+			`write it into the allow rules; or deny old sessions by when: now - actor.session_start > duration("30m")`)
+	}
+	if who.NamesPrincipal.Set() {
+		c.fault(who.NamesPrincipal.Pos, where, "a deny rule has no names_principal: it is what an allow rule wants of an agent",
+			`write it into the allow rules; or deny requests that name none by when: request.principal == ""`)
+	}
 }
 
 func (c *compiler) grant(where string, r *rule, d *grantDoc) {

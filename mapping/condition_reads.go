@@ -37,6 +37,9 @@ func (w *readWalker) walk(e ast.Expr) {
 			w.reads = append(w.reads, path[0])
 			return
 		case root == "actor" && len(path) > 0 && path[0] != "claims":
+			if path[0] == "session_start" {
+				w.reads = append(w.reads, claimAuthTime)
+			}
 			return
 		case root == "actor" && len(path) > 1:
 			w.reads = append(w.reads, path[1])
@@ -89,6 +92,9 @@ func (w *readWalker) call(e ast.Expr) {
 					return
 				}
 				if root == "actor" && len(path) == 0 {
+					if key == "session_start" {
+						w.reads = append(w.reads, claimAuthTime)
+					}
 					return
 				}
 			}

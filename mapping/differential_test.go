@@ -44,6 +44,63 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
+// FuzzDelegation holds that delegation never adds power: what is granted to somebody by way of an actor, he is granted
+// without one, for as long, with all those scopes and details, and where no rule speaks of actors, nothing is.
+func FuzzDelegation(f *testing.F) {
+	for seed := range uint64(60) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		g := &generator{rand.New(rand.NewPCG(seed, 2))}
+		ref := g.policy()
+		mute := &refPolicy{aliases: ref.aliases, rules: slices.Clone(ref.rules)}
+		for i := range mute.rules {
+			mute.rules[i].actor = nil
+		}
+		files := func(p *refPolicy) []mapping.File {
+			return []mapping.File{{Name: "policy.yaml", Data: []byte(p.yaml())}}
+		}
+		p, err := mapping.Compile(files(ref), refEnvironment())
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent, err := mapping.Compile(files(mute), refEnvironment())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			a := g.attempt()
+			if a.Actor == nil {
+				a.Actor = g.identity()
+				g.session(a)
+			}
+			if d := silent.Decide(a); d.Denial == nil {
+				t.Fatalf("no rule speaks of actors, and one was let in by %s\n%s", d.Rule, mute.yaml())
+			}
+			by := p.Decide(a)
+			if by.Denial != nil {
+				continue
+			}
+			alone := *a
+			alone.Actor = nil
+			if a.Request.Target.Workspace != "" { // else it names no principal either, and a condition may see the difference
+				request := *a.Request
+				request.Target.Principal, alone.Request = by.Grant.Principal, &request
+			}
+			d := p.Decide(&alone)
+			switch {
+			case d.Denial != nil && d.Denial.Reason == exchange.ReasonPrincipalAmbiguous && alone.Request.Target.Principal == "":
+			case d.Denial != nil:
+				t.Fatalf("granted %s to an actor by %s, and to the subject alone: %v\n%s", by.Grant.Principal, by.Rule, d.Denial, ref.yaml())
+			case alone.Request.Target.Principal == "" && d.Grant.Principal != by.Grant.Principal:
+			case d.Grant.Principal != by.Grant.Principal || by.Grant.Lifetime > d.Grant.Lifetime ||
+				slices.ContainsFunc(by.Grant.Scopes, func(s string) bool { return !slices.Contains(d.Grant.Scopes, s) }) || !by.Grant.Details.Within(d.Grant.Details):
+				t.Fatalf("an actor is granted more (%s, %+v) than the subject alone (%s, %+v)\n%s", by.Rule, by.Grant, d.Rule, d.Grant, ref.yaml())
+			}
+		}
+	})
+}
+
 // checkExplanation holds an explanation to its decision.
 func checkExplanation(t *testing.T, x *mapping.Explanation, d exchange.Decision) {
 	t.Helper()
@@ -155,6 +212,10 @@ func (g *generator) rule(id string) refRule {
 			if g.chance(30) {
 				r.actor.groups = g.groups()
 			}
+			if !r.deny && g.chance(50) {
+				r.actor.session = time.Duration(1+g.IntN(40)) * time.Minute
+			}
+			r.actor.names = !r.deny && g.chance(20)
 		}
 	}
 	if r.deny {
@@ -205,6 +266,7 @@ func (g *generator) attempt() *exchange.Attempt {
 	}
 	if g.chance(40) {
 		a.Actor = g.identity()
+		g.session(a)
 	}
 	r := a.Request
 	if g.chance(90) {
@@ -227,6 +289,18 @@ func (g *generator) attempt() *exchange.Attempt {
 		r.Lifetime = time.Duration(1+g.IntN(10)) * time.Minute
 	}
 	return a
+}
+
+// session says when the session of an actor began, in one of the ways that there are.
+func (g *generator) session(a *exchange.Attempt) {
+	ago := func() time.Time { return a.Time.Add(-time.Duration(g.IntN(50)) * time.Minute) }
+	if g.chance(80) {
+		a.Actor.IssuedAt = ago()
+	}
+	if g.chance(40) {
+		at := ago().Unix()
+		a.Actor.Claims["auth_time"] = []any{at, float64(at), at, "long ago", nil}[g.IntN(5)]
+	}
 }
 
 // yaml writes the policy down.
@@ -285,5 +359,11 @@ func (a *refActor) yaml() string {
 		return "actor: any"
 	}
 	parts := slices.DeleteFunc([]string{flow("issuer", a.issuers), flow("subject", a.subjects), a.groups.yaml()}, func(s string) bool { return s == "" })
+	if a.session > 0 {
+		parts = append(parts, "max_session_age: "+a.session.String())
+	}
+	if a.names {
+		parts = append(parts, "names_principal: true")
+	}
 	return "actor: {" + strings.Join(parts, ", ") + "}"
 }

@@ -29,7 +29,7 @@
 //	own.go         what the service itself uses
 //	decide.go      Policy.Decide: target, denies, allows, then what was asked for
 //	target.go      audience and resource -> workspace and principal, within what the client may ask for
-//	match.go       one rule against one attempt
+//	match.go       one rule against one attempt; session.go how young the session of who acts is
 //	activation.go  an attempt as CEL sees it
 //	remember.go    what a condition came to for one verified token
 //	explain.go     the same once more, with everything written down

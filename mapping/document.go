@@ -88,9 +88,11 @@ type actorDoc struct {
 }
 
 type actorMatchDoc struct {
-	Issuer  texts                       `yaml:"issuer,required"`
-	Subject texts                       `yaml:"subject"`
-	Groups  strictyaml.Value[groupsDoc] `yaml:"groups"`
+	Issuer         texts                       `yaml:"issuer,required"`
+	Subject        texts                       `yaml:"subject"`
+	Groups         strictyaml.Value[groupsDoc] `yaml:"groups"`
+	MaxSessionAge  span                        `yaml:"max_session_age"`
+	NamesPrincipal flag                        `yaml:"names_principal"`
 }
 
 // UnmarshalNode implements strictyaml.Unmarshaler.
@@ -146,6 +148,8 @@ type identityDoc struct {
 	Groups  texts               `yaml:"groups"`
 	Claims  strictyaml.Map[any] `yaml:"claims"`
 	Party   text                `yaml:"party"`
+	// SessionAge is how long ago the session of an actor began, at the time of the test.
+	SessionAge span `yaml:"session_age"`
 }
 
 type expectDoc struct {

@@ -115,6 +115,10 @@ func (r *rule) wanted(failed part, v *view) (want, saw string) {
 		return "a time before " + r.expires.Format(time.RFC3339), v.now.UTC().Format(time.RFC3339)
 	case partGroups:
 		return m.groups.String(), describeGroups(v.subject.Groups)
+	case partNames:
+		return "a request that names its principal, as audience=workspace/principal", describeAudience(v)
+	case partSession:
+		return "an agent's session of at most " + strictyaml.Duration(m.actor.maxSessionAge).String(), describeSession(v)
 	case partWhen:
 		return m.condition.firstFailure(v)
 	}

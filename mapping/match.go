@@ -26,11 +26,13 @@ const (
 	partActor   part = "actor"
 	partExpires part = "expires"
 	partGroups  part = "groups"
+	partNames   part = "actor.names_principal"
+	partSession part = "actor.max_session_age"
 	partWhen    part = "when"
 )
 
 // parts is the order in which the conditions are looked at: cheap ones first.
-var parts = []part{partIssuer, partClients, partSubject, partActor, partExpires, partGroups, partWhen}
+var parts = []part{partIssuer, partClients, partSubject, partActor, partExpires, partGroups, partNames, partSession, partWhen}
 
 // matches says whether the rule matches, and where it doesn't, by which part. One part that is false outweighs all that
 // are unknown.
@@ -59,6 +61,12 @@ func (r *rule) matches(v *view) (truth, part) {
 		return no, partGroups
 	case unknown:
 		uncertain = partGroups
+	}
+	switch {
+	case !m.actor.named(v):
+		return no, partNames
+	case !m.actor.young(v):
+		return no, partSession
 	}
 	switch m.condition.holds(v, r.deny) {
 	case no:

@@ -120,6 +120,9 @@ func (m *matcher) matchesIssuer(provider string) bool {
 // actorMatcher says who may act; one without a matcher stands for "any", nobody included.
 type actorMatcher struct {
 	who *matcher // issuers, subjects and groups only
+	// What an allow wants beside that of an actor:
+	maxSessionAge  time.Duration // 0: any
+	namesPrincipal bool
 }
 
 // groupMatcher holds group names as written, and as each provider writes them where any of them is an alias.

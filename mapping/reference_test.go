@@ -40,6 +40,8 @@ type refActor struct {
 	issuers  []string
 	subjects []string
 	groups   *refGroups
+	session  time.Duration // 0: any
+	names    bool
 }
 
 // refPrincipals are the principals of every generated policy: their workspaces, and their ceilings.
@@ -95,6 +97,18 @@ var refConditions = []struct {
 	}},
 	{`has(actor.subject) && actor.subject.startsWith("agent")`, func(a *exchange.Attempt) refTruth {
 		return refBool(a.Actor != nil && strings.HasPrefix(a.Actor.Subject, "agent"))
+	}},
+	{`has(actor.session_start) && now - actor.session_start <= duration("20m")`, func(a *exchange.Attempt) refTruth {
+		return refBool(a.Actor != nil && refSession(a) >= 0 && refSession(a) <= 20*time.Minute)
+	}},
+	{`has(actor.subject) && now - actor.session_start > duration("20m")`, func(a *exchange.Attempt) refTruth {
+		switch {
+		case a.Actor == nil:
+			return refNo
+		case refSession(a) < 0:
+			return refError
+		}
+		return refBool(refSession(a) > 20*time.Minute)
 	}},
 	{`claims.level >= 2`, func(a *exchange.Attempt) refTruth {
 		switch level := a.Subject.Claims["level"].(type) {
@@ -225,7 +239,8 @@ func (p *refPolicy) matches(r *refRule, a *exchange.Attempt) refTruth {
 		all = append(all, refNo)
 	default:
 		all = append(all, refBool(slices.Contains(r.actor.issuers, a.Actor.Provider)), refBool(refSubject(r.actor.subjects, a.Actor.Subject)),
-			p.groups(r.actor.groups, a.Actor))
+			p.groups(r.actor.groups, a.Actor), refBool(!r.actor.names || a.Request.Target.Principal != ""),
+			refBool(r.actor.session == 0 || refSession(a) >= 0 && refSession(a) <= r.actor.session))
 	}
 	for _, worst := range []refTruth{refNo, refError, refUnknown} {
 		if slices.Contains(all, worst) {
@@ -236,6 +251,24 @@ func (p *refPolicy) matches(r *refRule, a *exchange.Attempt) refTruth {
 		}
 	}
 	return refYes
+}
+
+// refSession is how old the actor's session is, -1 where that is not known.
+func refSession(a *exchange.Attempt) time.Duration {
+	age := time.Duration(-1)
+	if !a.Actor.IssuedAt.IsZero() {
+		age = max(0, a.Time.Sub(a.Actor.IssuedAt))
+	}
+	switch at := a.Actor.Claims["auth_time"].(type) {
+	case nil:
+	case int64:
+		age = max(age, a.Time.Sub(time.Unix(at, 0)))
+	case float64:
+		age = max(age, a.Time.Sub(time.Unix(int64(at), 0)))
+	default:
+		return -1
+	}
+	return age
 }
 
 func refSubject(patterns []string, subject string) bool {

@@ -21,6 +21,8 @@ type ServiceConfig struct {
 	Client func(id string) *exchange.Client
 	// Past finds what was recorded, to explain it; nil where nothing is.
 	Past Past
+	// Delegation is what holds for exchanges.
+	Delegation exchange.Delegation
 	Now  func() time.Time // [time.Now]
 }
 

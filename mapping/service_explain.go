@@ -70,7 +70,7 @@ func (s *Service) attempt(ctx context.Context, p *Policy, a *exchange.Attempt, r
 		}
 		a.Subject = subject
 	}
-	return a.Judge(p)
+	return a.Judge(s.cfg.Delegation, p)
 }
 
 // paramsOf are the parameters of the token request that an explanation is asked for.
@@ -114,9 +114,16 @@ func (p *Policy) readParties(a *exchange.Attempt, r *stsv1.ExplainRequest) *exch
 		}
 	}
 	if r.GetActor() != nil {
-		a.Actor, err = p.described("actor", r.GetActor(), a.Time)
+		if a.Actor, err = p.described("actor", r.GetActor(), a.Time); err != nil {
+			return err
+		}
+		if a.Actor.Party == "" {
+			client := *a.Call.Client
+			client.AnyActorParty = true
+			a.Call.Client = &client
+		}
 	}
-	return err
+	return nil
 }
 
 // described is somebody as a request describes him, with a token that outlives whatever policy could grant.
@@ -132,7 +139,7 @@ func (p *Policy) described(what string, d *stsv1.ExplainIdentity, now time.Time)
 	}
 	id := &exchange.Identity{
 		Provider: d.GetIssuer(), Issuer: provider.Issuer, Subject: d.GetSubject(), Party: d.GetParty(), Claims: map[string]any{},
-		Groups: exchange.Groups{Known: !d.GetGroupsUnknown()}, Expiry: now.Add(maxPolicyLifetime).Truncate(time.Second),
+		Groups: exchange.Groups{Known: !d.GetGroupsUnknown()}, IssuedAt: now, Expiry: now.Add(maxPolicyLifetime).Truncate(time.Second),
 	}
 	id.Groups.Names = slices.Compact(slices.Sorted(slices.Values(d.GetGroups())))
 	for name, value := range d.GetClaims().GetFields() {

@@ -47,7 +47,10 @@ func (p *Policy) matchMessage(m *matcher) *stsv1.Match {
 		match.Actor = &stsv1.ActorMatch{Any: true}
 	default:
 		who := m.actor.who
-		match.Actor = &stsv1.ActorMatch{Issuer: who.issuers, Subject: patternList(who.subjects), Groups: p.groupsMessage(who.groups)}
+		match.Actor = &stsv1.ActorMatch{
+			Issuer: who.issuers, Subject: patternList(who.subjects), Groups: p.groupsMessage(who.groups),
+			MaxSessionAgeSeconds: seconds(m.actor.maxSessionAge), NamesPrincipal: m.actor.namesPrincipal,
+		}
 	}
 	return match
 }
@@ -97,7 +100,7 @@ func timeMessage(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// seconds is a lifetime of the policy, which is a day at most.
+// seconds is a lifetime or an age of the policy, which is a month at most.
 func seconds(d time.Duration) int32 { return int32(d / time.Second) } //nolint:gosec // see above
 
 func patternList(globs []glob) []string {

@@ -145,8 +145,12 @@ func (w *rebuilding) attempt(p *Policy, client *exchange.Client) *exchange.Attem
 
 // everything is a client that nothing is refused to.
 func everything(p *Policy, past *PastExchange) *exchange.Client {
+	providers := []string{past.Subject.Provider}
+	if past.Actor != nil {
+		providers = append(providers, past.Actor.Provider)
+	}
 	return &exchange.Client{
-		ID: past.Client, IdentityProviders: []string{past.Subject.Provider}, AnyParty: true,
+		ID: past.Client, IdentityProviders: providers, AnyParty: true, MayAct: true, AnyActorParty: true,
 		Audiences: slices.Sorted(maps.Keys(p.workspaces)), Grants: []string{exchange.GrantTypeTokenExchange},
 	}
 }

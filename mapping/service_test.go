@@ -78,12 +78,13 @@ func newDesk(t *testing.T, policy string) *desk {
 	exchanges := []string{exchange.GrantTypeTokenExchange}
 	registered := map[string]*exchange.Client{
 		"idle":        {ID: "idle", IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}, Audiences: []string{"prod"}},
-		"kong":        {ID: "kong", Grants: exchanges, IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}, Audiences: []string{"prod"}},
-		"nightly-etl": {ID: "nightly-etl", Grants: exchanges, IdentityProviders: []string{"okta", "github"}, AuthorizedParties: []string{"ci"}, Audiences: []string{"prod", "staging"}},
+		"kong":        {ID: "kong", MayAct: true, AnyActorParty: true, Grants: exchanges, IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}, Audiences: []string{"prod"}},
+		"nightly-etl": {ID: "nightly-etl", MayAct: true, AnyActorParty: true, Grants: exchanges, IdentityProviders: []string{"okta", "github"}, AuthorizedParties: []string{"ci"}, Audiences: []string{"prod", "staging"}},
 	}
 	var err error
 	d.Service, err = mapping.NewService(mapping.ServiceConfig{
-		Engine: d.house.Engine, Verifier: d.verifier, Client: func(id string) *exchange.Client { return registered[id] }, Past: d.past, Now: func() time.Time { return today },
+		Engine: d.house.Engine, Verifier: d.verifier, Client: func(id string) *exchange.Client { return registered[id] }, Past: d.past, Delegation: exchange.Delegation{Enabled: true, MaxChain: 5},
+		Now: func() time.Time { return today },
 	})
 	if err != nil {
 		t.Fatal(err)

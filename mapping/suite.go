@@ -16,6 +16,7 @@ type testCase struct {
 	attempt  exchange.Attempt // without its time
 	at       time.Time        // zero: now
 	lifetime time.Duration    // requested
+	session  time.Duration    // how old the actor's is, at the time of the test
 	expect   expectation
 }
 
@@ -57,6 +58,10 @@ func (c *compiler) test(where string, d *testDoc) *testCase {
 	}
 	if d.Actor.Set() {
 		t.attempt.Actor = c.identity(where+": actor", &d.Actor.V)
+		t.session = time.Duration(d.Actor.V.SessionAge.V)
+	}
+	if age := d.Subject.V.SessionAge; age.Set() {
+		c.fault(age.Pos, where, "session_age is of an actor: no rule asks how old the subject's session is", "remove it; a condition may read claims.auth_time")
 	}
 	switch {
 	case t.expect.wantsDecision && !d.Client.Set():

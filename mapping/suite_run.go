@@ -28,9 +28,15 @@ func RunTests(p *Policy, now time.Time) []TestResult {
 }
 
 func (p *Policy) run(t *testCase, now time.Time) string {
-	a := exchange.Attempt{Time: now, Call: t.attempt.Call, Request: t.attempt.Request, Subject: t.attempt.Subject, Actor: t.attempt.Actor}
+	a := exchange.Attempt{Time: now, Call: t.attempt.Call, Request: t.attempt.Request, Subject: t.attempt.Subject}
 	if !t.at.IsZero() {
 		a.Time = t.at
+	}
+	if who := t.attempt.Actor; who != nil {
+		a.Actor = &exchange.Identity{
+			Provider: who.Provider, Issuer: who.Issuer, Subject: who.Subject, Groups: who.Groups, Claims: who.Claims, Party: who.Party,
+			IssuedAt: a.Time.Add(-t.session),
+		}
 	}
 	var wrong []string
 	if t.expect.wantsRoles {

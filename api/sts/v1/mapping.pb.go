@@ -696,9 +696,13 @@ type ActorMatch struct {
 	// As in Match.
 	Subject []string `protobuf:"bytes,3,rep,name=subject,proto3" json:"subject,omitempty"`
 	// As in Match.
-	Groups        *GroupMatch `protobuf:"bytes,4,opt,name=groups,proto3" json:"groups,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Groups *GroupMatch `protobuf:"bytes,4,opt,name=groups,proto3" json:"groups,omitempty"`
+	// How old the actor's session may be, in seconds: the time since its token's auth_time, or else since its iat. Unset, any.
+	MaxSessionAgeSeconds int32 `protobuf:"varint,5,opt,name=max_session_age_seconds,json=maxSessionAgeSeconds,proto3" json:"max_session_age_seconds,omitempty"`
+	// The request must name its principal, as audience=workspace/principal.
+	NamesPrincipal bool `protobuf:"varint,6,opt,name=names_principal,json=namesPrincipal,proto3" json:"names_principal,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ActorMatch) Reset() {
@@ -757,6 +761,20 @@ func (x *ActorMatch) GetGroups() *GroupMatch {
 		return x.Groups
 	}
 	return nil
+}
+
+func (x *ActorMatch) GetMaxSessionAgeSeconds() int32 {
+	if x != nil {
+		return x.MaxSessionAgeSeconds
+	}
+	return 0
+}
+
+func (x *ActorMatch) GetNamesPrincipal() bool {
+	if x != nil {
+		return x.NamesPrincipal
+	}
+	return false
 }
 
 // RuleGrant is what a rule grants.
@@ -1547,7 +1565,8 @@ type ExplainIdentity struct {
 	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
 	// The token says nothing about groups, which is not the same as none.
 	GroupsUnknown bool `protobuf:"varint,4,opt,name=groups_unknown,json=groupsUnknown,proto3" json:"groups_unknown,omitempty"`
-	// The token's claims, for conditions.
+	// The token's claims, for conditions. Of an actor, auth_time says when the session began (seconds since 1970); without
+	// it, it has just begun.
 	Claims *structpb.Struct `protobuf:"bytes,5,opt,name=claims,proto3" json:"claims,omitempty"`
 	// Whom the token was issued to (azp, client_id). Unset, it is not asked whether the client may present tokens of that
 	// party.
@@ -2559,13 +2578,15 @@ const file_sts_v1_mapping_proto_rawDesc = "" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdc\x01\n" +
 	"\n" +
 	"ActorMatch\x12\x10\n" +
 	"\x03any\x18\x01 \x01(\bR\x03any\x12\x16\n" +
 	"\x06issuer\x18\x02 \x03(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x03 \x03(\tR\asubject\x12*\n" +
-	"\x06groups\x18\x04 \x01(\v2\x12.sts.v1.GroupMatchR\x06groups\"\xea\x01\n" +
+	"\x06groups\x18\x04 \x01(\v2\x12.sts.v1.GroupMatchR\x06groups\x125\n" +
+	"\x17max_session_age_seconds\x18\x05 \x01(\x05R\x14maxSessionAgeSeconds\x12'\n" +
+	"\x0fnames_principal\x18\x06 \x01(\bR\x0enamesPrincipal\"\xea\x01\n" +
 	"\tRuleGrant\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x1c\n" +
 	"\tworkspace\x18\x02 \x01(\tR\tworkspace\x12\x16\n" +
