@@ -7,6 +7,11 @@
 //	buckets.go  one token bucket for each client, one for all (golang.org/x/time/rate under our clock)
 //	strikes.go  invalid subject tokens, counted by client and source in a table that can't grow without bound
 //
+// Two more stand behind the decision, of each subject and each actor with a client, which are known only then:
+// [Gate.Admit].
+//
+//	shares.go   their buckets, in a table that can't grow without bound either
+//
 // A limit is part of a client's registration and so comes with each request: a reload needs no word to this package.
 //
 // What is revoked stands in the ledger. [Revocations.End] adds to it, and [Revocations.Look] brings it to each replica,

@@ -14,6 +14,11 @@ type Client struct {
 	// AuthorizedParties are the azp or client_id values that a subject token may have been issued to; AnyParty lifts it.
 	AuthorizedParties []string
 	AnyParty          bool
+	// MayAct says that it may present actor tokens; ActorParties are whom those may have been issued to, AnyActorParty
+	// lifts it.
+	MayAct        bool
+	ActorParties  []string
+	AnyActorParty bool
 	// Audiences are what it may ask for: "workspace" or "workspace/principal".
 	Audiences []string
 	// Grants are the grant types it may use, as in the request.
@@ -23,6 +28,8 @@ type Client struct {
 	// Rate is in requests per second, 0 for no limit; Burst is in requests.
 	Rate  float64
 	Burst int
+	// SubjectRate and ActorRate are in requests per second of one subject, and of one actor, by this client; 0 for no limit.
+	SubjectRate, ActorRate float64
 }
 
 // MayUse refuses a grant type that is not among the client's.
