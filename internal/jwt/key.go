@@ -1,18 +1,18 @@
 package jwt
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	_ "crypto/sha256" // the hashes of the algorithms
+	_ "crypto/sha512"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // Algorithms are the signature algorithms that a Key can be of: all asymmetric (RFC 8725 §3.1). Callers allow a part of
@@ -103,47 +103,40 @@ func algorithmOf(curve elliptic.Curve) string {
 var ErrSignature = errors.New("has a signature that its issuer's key did not make")
 
 // Verify checks the token's signature. The caller has checked that the algorithm is among those that it allows.
+//
+// It uses the standard library's primitives and no JOSE library, which would read the header a second time, by other rules
+// than ours, and parse the keys and certificates that it offers before anybody has proved anything (docs/adr/0022).
 func (k *Key) Verify(t *Token) error {
 	if !k.Fits(t.Header.Algorithm) {
 		return fmt.Errorf("%w: the key is not for that algorithm", ErrSignature)
 	}
-	if !k.exact(t) {
+	if !k.signed(t.Header.Algorithm, t.text[:strings.LastIndexByte(t.text, '.')], t.signature) {
 		return ErrSignature
-	}
-	signed, err := jose.ParseSignedCompact(t.text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.Header.Algorithm)})
-	if err != nil {
-		return fmt.Errorf("%w: the token is malformed", ErrSignature)
-	}
-	payload, err := signed.Verify(k.Public)
-	if err != nil {
-		return ErrSignature
-	}
-	// What was signed is what we read.
-	if !bytes.Equal(payload, []byte(t.payload)) {
-		return fmt.Errorf("%w: its payload was read in two ways", ErrSignature)
 	}
 	return nil
 }
 
-// exact checks what go-jose leaves open: an ECDSA signature is two numbers of the curve's size, an RSA one as long as
-// its key, and the salt of a PSS signature as long as the hash (RFC 7518 §3.4, §3.5), where go-jose takes any length.
-func (k *Key) exact(t *Token) bool {
+// signed reports whether the key made the signature of input by an algorithm that fits it (RFC 7518 §3.3 to §3.5, RFC
+// 8037 §3.1).
+func (k *Key) signed(algorithm, input string, signature []byte) bool {
+	if public, ok := k.Public.(ed25519.PublicKey); ok {
+		return len(public) == ed25519.PublicKeySize && ed25519.Verify(public, []byte(input), signature)
+	}
+	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[algorithm[2:]]
+	h := hash.New()
+	h.Write([]byte(input))
+	digest := h.Sum(nil)
 	switch public := k.Public.(type) {
-	case *ecdsa.PublicKey:
-		return len(t.signature) == 2*((public.Curve.Params().BitSize+7)/8)
 	case *rsa.PublicKey:
-		if len(t.signature) != public.Size() {
-			return false
+		if strings.HasPrefix(algorithm, "PS") {
+			// A salt of another length than the hash's is none of JWA's.
+			return rsa.VerifyPSS(public, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}) == nil
 		}
-		if !strings.HasPrefix(t.Header.Algorithm, "PS") {
-			return true
-		}
-		hash := map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512}[t.Header.Algorithm]
-		h := hash.New()
-		h.Write([]byte(t.text[:strings.LastIndexByte(t.text, '.')]))
-		return rsa.VerifyPSS(public, hash, h.Sum(nil), t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}) == nil
-	case ed25519.PublicKey:
-		return len(t.signature) == ed25519.SignatureSize
+		return rsa.VerifyPKCS1v15(public, hash, digest, signature) == nil
+	case *ecdsa.PublicKey:
+		// Two numbers of the curve's size, never ASN.1.
+		size := (public.Curve.Params().BitSize + 7) / 8
+		return len(signature) == 2*size && ecdsa.Verify(public, digest, new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:]))
 	}
 	return false
 }
