@@ -248,6 +248,68 @@ func TestSlowProvider(t *testing.T) {
 	wantReason(t, "no longer slow", err, "")
 }
 
+// Whoever waits for a provider's keys holds a place among the requests under way. So only so many wait at once, and
+// nobody waits for a fetch that has been slow for long: else a provider that hangs would fill all places, and there would
+// be none for the tokens of others.
+func TestFewWaitForAHangingProvider(t *testing.T) {
+	c := newClock()
+	p := newIDP(t, c)
+	release, entered := make(chan struct{}), make(chan struct{}, 10)
+	p.do(func() {
+		p.handle = func(http.ResponseWriter, *http.Request) {
+			entered <- struct{}{}
+			<-release
+		}
+	})
+	defer close(release)
+	const most = 256
+	pool := newPoolOf(t, identity.Config{Now: c.Now, Providers: []identity.Provider{p.provider()}, MaxWait: time.Hour, FetchTimeout: time.Hour})
+	ctx, leave := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for range most {
+		waiting.Go(func() {
+			_, err := pool.Verify(ctx, exchange.Presented{Token: exchange.Secret(p.good(t)), Type: exchange.TypeJWT}, exchange.UseSubject)
+			wantReason(t, "one of those who wait", err, "caller")
+		})
+	}
+	<-entered
+	for pool.Waiting() < most {
+		time.Sleep(time.Millisecond)
+	}
+	_, err := verify(t, pool, p.good(t)) // comes back while the others wait
+	wantReason(t, "one too many", err, unavailable)
+	if n := pool.Waiting(); n != most {
+		t.Errorf("%d wait, want the %d from before", n, most)
+	}
+	leave()
+	waiting.Wait()
+	if n := pool.Waiting(); n != 0 {
+		t.Errorf("%d wait after all have left", n)
+	}
+}
+
+func TestNobodyWaitsForWhatIsSlowAlready(t *testing.T) {
+	c := newClock()
+	p := newIDP(t, c)
+	release := make(chan struct{})
+	p.do(func() { p.handle = func(http.ResponseWriter, *http.Request) { <-release } })
+	defer close(release)
+	const wait = 2 * time.Second
+	pool := newPoolOf(t, identity.Config{Now: c.Now, Providers: []identity.Provider{p.provider()}, MaxWait: wait, FetchTimeout: time.Hour})
+	began := time.Now()
+	_, err := verify(t, pool, p.good(t))
+	wantReason(t, "the first", err, unavailable)
+	first := time.Since(began)
+	began = time.Now()
+	for range 10 {
+		_, err := verify(t, pool, p.good(t))
+		wantReason(t, "the next", err, unavailable)
+	}
+	if next := time.Since(began); first < wait || next > 5*wait {
+		t.Errorf("the first waited %s and ten more %s in all, want them not to wait", first, next)
+	}
+}
+
 func TestKeysAreRefreshedAheadOfNeed(t *testing.T) {
 	c := newClock()
 	p := newIDP(t, c)

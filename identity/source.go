@@ -21,6 +21,9 @@ const (
 	// firstRetry and lastRetry are the waits after one failed fetch and after many.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+	// maxWaiting is how many callers wait for the keys of one provider. Each holds a place among the requests under way,
+	// which are there for the tokens of all providers.
+	maxWaiting = 256
 	// fileInterval is how often a key file is looked at.
 	fileInterval = time.Second
 )
@@ -43,10 +46,11 @@ type keySource struct {
 	// maxStale is how long a set is trusted if no other can be fetched: a time.Duration. A reload may change it, just when
 	// the provider is down and there is no other way to go on.
 	maxStale atomic.Int64
-	skew *skew // the provider's
+	skew     *skew // the provider's
 
 	mu       sync.Mutex
 	flight   *flight   // the fetch under way
+	waiting  int       // for it
 	due      time.Time // when the next is, if nobody asks before
 	asked    time.Time // when a token with an unknown key last made us fetch
 	failures int       // in a row
@@ -59,6 +63,8 @@ type keySource struct {
 type flight struct {
 	done chan struct{}
 	err  error
+	// slow is closed when it has taken longer than anybody waits: who comes later doesn't begin to wait anew.
+	slow chan struct{}
 }
 
 func newKeySource(c Config, m *metrics, o origin) *keySource {
@@ -142,19 +148,35 @@ func within(end, now time.Time, limit time.Duration) bool {
 	return rest > 0 && rest <= limit
 }
 
-var errSlow = errors.New("its key server is slow to answer")
+var (
+	errSlow    = errors.New("its key server is slow to answer")
+	errCrowded = errors.New("its key server is slow to answer, and too many requests wait for it already")
+)
 
 func (s *keySource) wait(ctx context.Context, f *flight) error {
-	timer := time.NewTimer(s.maxWait)
-	defer timer.Stop()
+	if !s.queue(1) {
+		return errCrowded
+	}
+	defer s.queue(-1)
 	select {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-f.slow:
 		return errSlow
 	}
+}
+
+// queue counts who waits, and reports whether there is room for one more.
+func (s *keySource) queue(change int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if change > 0 && s.waiting >= maxWaiting {
+		return false
+	}
+	s.waiting += change
+	return true
 }
 
 func (s *keySource) retryIn(now time.Time) time.Duration {
@@ -187,10 +209,12 @@ func (s *keySource) fetch(now time.Time) *flight {
 
 // start starts a flight of its own context; s.mu is held.
 func (s *keySource) start(now time.Time) *flight {
-	f := &flight{done: make(chan struct{})}
+	f := &flight{done: make(chan struct{}), slow: make(chan struct{})}
 	s.flight, s.due = f, now.Add(s.interval)
+	timer := time.AfterFunc(s.maxWait, func() { close(f.slow) })
 	go func() {
 		f.err = s.renew(context.Background())
+		timer.Stop()
 		s.land(f)
 	}()
 	return f
