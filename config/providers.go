@@ -10,24 +10,36 @@ import (
 
 // Provider is an identity provider whose tokens are accepted, by its name in Config.IdentityProviders.
 type Provider struct {
-	Preset     string   `yaml:"preset,omitempty"` // what filled in the rest: okta, entra, github_actions
-	Issuer     string   `yaml:"issuer"`           // the iss of its tokens, byte for byte
-	Audiences  []string `yaml:"audiences"`        // one must be in the token's aud
-	TokenTypes []string `yaml:"token_types"`      // access_token, id_token, jwt
-	Algorithms []string `yaml:"algorithms"`       // asymmetric ones only
+	Preset     string   `yaml:"preset,omitempty"`  // what filled in the rest, see presets.go
+	Issuer     string   `yaml:"issuer"`            // the iss of its tokens, byte for byte
+	Tenants    []string `yaml:"tenants,omitempty"` // Entra's, whose ids stand in the issuer, or for {tenantid} in it
+	Audiences  []string `yaml:"audiences"`         // one must be in the token's aud
+	TokenTypes []string `yaml:"token_types"`       // access_token, id_token, jwt
+	Algorithms []string `yaml:"algorithms"`        // asymmetric ones only
 	JWKSURI    string   `yaml:"jwks_uri,omitempty"`
 	JWKSFile   string   `yaml:"jwks_file,omitempty"` // absolute; without either, keys are found by discovery
 
-	SubjectClaim  map[string]string `yaml:"subject_claim"` // by token type, for all three types
-	GroupsClaim   string            `yaml:"groups_claim"`  // a name, a dotted path, or a JSON pointer
-	GroupsOverage string            `yaml:"groups_overage"`
-	PartyClaims   []string          `yaml:"party_claims"` // whom a token was issued to; the first that is there counts
+	// Of a platform that publishes its keys to who it knows: who vouches for its server, and a bearer token for jwks_uri.
+	// Both are read again at each fetch.
+	JWKSCAFile    string `yaml:"jwks_ca_file,omitempty"`
+	JWKSTokenFile string `yaml:"jwks_token_file,omitempty"`
+	// TrustDomain is that of JWT-SVIDs. Issuer is then spiffe:// and this.
+	TrustDomain string `yaml:"trust_domain,omitempty"`
+
+	SubjectClaim  map[string]string `yaml:"subject_claim"`         // by token type, for all three types
+	GroupsClaim   string            `yaml:"groups_claim"`          // a name, a dotted path, or a JSON pointer
+	RolesClaim    string            `yaml:"roles_claim,omitempty"` // where roles are that count as groups, too
+	GroupsOverage string            `yaml:"groups_overage"`        // deny, graph
+	Graph         *Graph            `yaml:"graph,omitempty"`       // see provider_entra.go
+	PartyClaims   []string          `yaml:"party_claims"`          // whom a token was issued to; the first that is there counts
 	RequireTyp    string            `yaml:"require_typ,omitempty"`
 	ClockSkew     time.Duration     `yaml:"clock_skew"`    // widens nbf and iat, never exp
 	MaxTokenAge   time.Duration     `yaml:"max_token_age"` // since iat
 	JWKSMaxStale  time.Duration     `yaml:"jwks_max_stale"`
 	Shared        bool              `yaml:"shared"`     // one issuer for many tenants
 	SingleUse     bool              `yaml:"single_use"` // each token is accepted once, by its jti
+
+	OtherIssuer string // the iss of Entra's tokens of version 1, of the same people as those of Issuer
 
 	// At most one of these is there; without any, its tokens are JWTs.
 	Introspection *Introspection `yaml:"introspection,omitempty"` // opaque tokens, see provider_introspection.go
@@ -52,15 +64,21 @@ type providerFile struct {
 	Pos           strictyaml.Pos
 	Keys          strictyaml.Keys
 	Preset        strictyaml.Value[preset]            `yaml:"preset"`
-	Issuer        strictyaml.Value[issuerURL]         `yaml:"issuer"`
+	Issuer        strictyaml.Value[providerIssuer]    `yaml:"issuer"`
+	Tenants       list[tenant]                        `yaml:"tenants"`
 	Audiences     list[audienceClaim]                 `yaml:"audiences"`
 	TokenTypes    list[tokenType]                     `yaml:"token_types"`
 	Algorithms    list[algorithm]                     `yaml:"algorithms"`
 	JWKSURI       strictyaml.Value[endpointURL]       `yaml:"jwks_uri"`
 	JWKSFile      text                                `yaml:"jwks_file"`
+	JWKSCAFile    text                                `yaml:"jwks_ca_file"`
+	JWKSTokenFile text                                `yaml:"jwks_token_file"`
+	TrustDomain   strictyaml.Value[trustDomain]       `yaml:"trust_domain"`
 	SubjectClaim  strictyaml.Value[subjectClaim]      `yaml:"subject_claim"`
 	GroupsClaim   strictyaml.Value[claimPath]         `yaml:"groups_claim"`
+	RolesClaim    strictyaml.Value[claimPath]         `yaml:"roles_claim"`
 	GroupsOverage text                                `yaml:"groups_overage"`
+	Graph         strictyaml.Value[graphFile]         `yaml:"graph"`
 	PartyClaims   list[claimName]                     `yaml:"party_claims"`
 	RequireTyp    text                                `yaml:"require_typ"`
 	ClockSkew     duration                            `yaml:"clock_skew"`
@@ -83,14 +101,23 @@ func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider 
 			continue // no mapping: that is said already
 		}
 		p := c.provider(&f, path)
-		if first, taken := issuers[p.Issuer]; taken && p.Issuer != "" {
-			c.fault(e.Pos, path, "has the issuer of "+strconv.Quote(first)+" too", "make one provider of them: a person is one identity")
-		} else {
-			issuers[p.Issuer] = e.Key
-		}
+		c.oneProvider(issuers, p, e.Key, e.Pos)
 		providers[e.Key] = p
 	}
 	return providers
+}
+
+// oneProvider holds that no other provider has an issuer of this one.
+func (c *checker) oneProvider(issuers map[string]string, p Provider, name string, pos strictyaml.Pos) {
+	for _, issuer := range p.issuers() {
+		if first, taken := issuers[issuer]; taken && issuer != "" {
+			c.fault(pos, "identity_providers."+name, "has the issuer of "+strconv.Quote(first)+" too", "make one provider of them: a person is one identity")
+			return
+		}
+	}
+	for _, issuer := range p.issuers() {
+		issuers[issuer] = name
+	}
 }
 
 func (c *checker) provider(f *providerFile, path string) Provider {
@@ -125,6 +152,7 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 	if f.PartyClaims.set() {
 		p.PartyClaims = toStrings(f.PartyClaims.values())
 	}
+	p.RolesClaim = string(f.RolesClaim.V)
 	c.overage(f.GroupsOverage, path+".groups_overage")
 	p.RequireTyp = c.filled(f.RequireTyp, path+".require_typ")
 	p.ClockSkew = c.span(f.ClockSkew, path+".clock_skew", p.ClockSkew, 0, maxClockSkew)
@@ -132,6 +160,8 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 	p.JWKSMaxStale = c.span(f.JWKSMaxStale, path+".jwks_max_stale", p.JWKSMaxStale, time.Second, 0)
 	p.Shared = f.Shared.Or(p.Shared)
 	p.SingleUse = f.SingleUse.V
+	c.entra(f, path, &p)
+	c.platform(f, path, &p)
 	c.needed(f, path, p)
 	return p
 }
@@ -156,7 +186,7 @@ func (c *checker) sharedMarks(cfg *Config, providers strictyaml.Map[providerFile
 // needed faults the keys that only a preset can leave out, and what contradicts the preset.
 func (c *checker) needed(f *providerFile, path string, p Provider) {
 	unknown := f.Keys.Has("preset") && !f.Preset.Set() // what it would have filled in isn't missing
-	if !unknown && !f.Keys.Has("issuer") && p.Issuer == "" {
+	if !unknown && !f.Keys.Has("issuer") && !f.Keys.Has("trust_domain") && p.Issuer == "" && f.Preset.V != presetSPIFFE {
 		c.missing(f.Pos, path, "issuer", "add it")
 	}
 	if !f.Keys.Has("audiences") {
@@ -165,18 +195,21 @@ func (c *checker) needed(f *providerFile, path string, p Provider) {
 	if !unknown && !f.Keys.Has("token_types") && len(p.TokenTypes) == 0 {
 		c.missing(f.Pos, path, "token_types", "add it: access_token, id_token, jwt")
 	}
-	if f.Preset.V == presetGitHubActions && f.Shared.Set() && !f.Shared.V {
-		c.fault(f.Shared.Pos, path+".shared", "GitHub's issuer is everybody's", "leave it out")
+	for _, claim := range p.SubjectClaim {
+		if addresses[claim] {
+			c.fault(f.SubjectClaim.Pos, path+".subject_claim", strconv.Quote(claim)+" is an address, which changes hands", "name a claim that stays with a person, like sub")
+			return
+		}
 	}
 }
 
+// addresses are claims by which nobody is told apart: an address is given to the next who has the name, and in some
+// providers everybody writes his own.
+var addresses = map[string]bool{"email": true, "mail": true, "upn": true, "preferred_username": true, "unique_name": true, "verified_primary_email": true}
+
 func (c *checker) overage(v text, path string) {
-	switch {
-	case !v.Set() || v.V == overageDeny:
-	case v.V == "graph":
-		c.notYet(v.Pos, path, "asking Microsoft Graph for groups that a token leaves out")
-	default:
-		c.check(v.Pos, path, strictyaml.OneOf(v.V, overageDeny))
+	if v.Set() {
+		c.check(v.Pos, path, strictyaml.OneOf(v.V, overageDeny, overageGraph))
 	}
 }
 
