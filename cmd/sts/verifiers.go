@@ -21,7 +21,7 @@ var _ exchange.Verifier = (*verifiers)(nil)
 func newVerifiers(cfg *config.Config, once exchange.Once, log *slog.Logger, metrics prometheus.Registerer) (*verifiers, error) {
 	v := &verifiers{}
 	var err error
-	v.tokens, err = identity.New(identity.Config{Providers: providersOf(cfg), Once: once, Now: now, Log: log, Metrics: metrics})
+	v.tokens, err = identity.New(identity.Config{Providers: providersOf(cfg), ClientAudience: cfg.Issuer, Once: once, Now: now, Log: log, Metrics: metrics})
 	if err != nil {
 		return nil, err
 	}
