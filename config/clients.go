@@ -24,7 +24,9 @@ type Client struct {
 
 	IdentityProviders []string     `yaml:"identity_providers"` // whose tokens it may present
 	AuthorizedParties Parties      `yaml:"authorized_parties"` // to whom these may have been issued
-	Audiences         []Audience   `yaml:"audiences"`          // what it may ask for
+	MayAct            bool         `yaml:"may_act,omitempty"`  // present actor tokens, issued to ActorParties
+	ActorParties      Parties      `yaml:"actor_parties,omitempty"`
+	Audiences         []Audience   `yaml:"audiences"` // what it may ask for
 	ForwardsSource    bool         `yaml:"forwards_source"`
 	Grants            []string     `yaml:"grants"` // none for a client that may exchange nothing
 	Limits            ClientLimits `yaml:"limits,omitempty"`
@@ -40,6 +42,10 @@ type Parties struct {
 type ClientLimits struct {
 	Rate  Rate `yaml:"rate,omitempty"`
 	Burst int  `yaml:"burst,omitempty"` // 0: a second's worth
+
+	// What one subject and one actor may have of it; a second's worth at once.
+	PerSubject Rate `yaml:"per_subject,omitempty"`
+	PerActor   Rate `yaml:"per_actor,omitempty"`
 }
 
 type clientFile struct {
@@ -53,19 +59,20 @@ type clientFile struct {
 	ForwardsSource    flag                         `yaml:"forwards_source"`
 	Grants            grants                       `yaml:"grants"`
 	Limits            struct {
-		Rate       rate     `yaml:"rate"`
-		Burst      number   `yaml:"burst"`
-		PerSubject anything `yaml:"per_subject"`
-		PerActor   anything `yaml:"per_actor"`
+		Rate       rate   `yaml:"rate"`
+		Burst      number `yaml:"burst"`
+		PerSubject rate   `yaml:"per_subject"`
+		PerActor   rate   `yaml:"per_actor"`
 	} `yaml:"limits"`
 
-	MayAct                flag `yaml:"may_act"`
-	Identity              flag `yaml:"identity"`
-	JWKSFile              text `yaml:"jwks_file"`
-	AudienceTokenEndpoint flag `yaml:"audience_token_endpoint"`
-	SubjectDN             text `yaml:"tls_client_auth_subject_dn"`
-	SANDNS                text `yaml:"tls_client_auth_san_dns"`
-	SANURI                text `yaml:"tls_client_auth_san_uri"`
+	MayAct                flag    `yaml:"may_act"`
+	ActorParties          parties `yaml:"actor_parties"`
+	Identity              flag    `yaml:"identity"`
+	JWKSFile              text    `yaml:"jwks_file"`
+	AudienceTokenEndpoint flag    `yaml:"audience_token_endpoint"`
+	SubjectDN             text    `yaml:"tls_client_auth_subject_dn"`
+	SANDNS                text    `yaml:"tls_client_auth_san_dns"`
+	SANURI                text    `yaml:"tls_client_auth_san_uri"`
 }
 
 const (
@@ -90,6 +97,7 @@ func (c *checker) clients(m strictyaml.Map[clientFile], providers strictyaml.Map
 		}
 		c.laterClient(&f, path)
 		client := c.client(&f, path, known)
+		c.mayAct(&client, &f, path)
 		c.authentication(&client, &f, e.Key, path, cas)
 		clients[e.Key] = client
 	}
@@ -109,7 +117,8 @@ func (c *checker) client(f *clientFile, path string, providers []string) Client 
 	client := Client{
 		IdentityProviders: f.IdentityProviders.values(),
 		AuthorizedParties: f.AuthorizedParties.value(), Audiences: f.Audiences.values(), ForwardsSource: f.ForwardsSource.V,
-		Grants: f.Grants.value(), Limits: ClientLimits{Rate: f.Limits.Rate.V, Burst: f.Limits.Burst.V},
+		Grants: f.Grants.value(),
+		Limits: ClientLimits{Rate: f.Limits.Rate.V, Burst: f.Limits.Burst.V, PerSubject: f.Limits.PerSubject.V, PerActor: f.Limits.PerActor.V},
 	}
 	switch burst := f.Limits.Burst; {
 	case burst.Set() && burst.V < 1:
@@ -166,12 +175,14 @@ func (g grants) value() []string {
 
 // parties is "any", or a list.
 type parties struct {
+	Pos  strictyaml.Pos
 	any  bool
 	list list[string]
 }
 
 // UnmarshalNode implements strictyaml.Unmarshaler.
 func (p *parties) UnmarshalNode(n strictyaml.Node) bool {
+	p.Pos = n.Pos()
 	switch {
 	case n.Kind() == strictyaml.Sequence:
 		return n.Decode(&p.list)

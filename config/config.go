@@ -27,6 +27,7 @@ type Config struct {
 	Limits            Limits              `yaml:"limits,omitempty"`
 	Telemetry         Telemetry           `yaml:"telemetry"`
 	Log               Log                 `yaml:"log"`
+	Delegation        Delegation          `yaml:"delegation"`
 
 	where map[string]strictyaml.Pos
 }
@@ -75,6 +76,7 @@ func (c *checker) config(d *document) *Config {
 		Audit:    c.audit(&d.Audit, d.Databricks.Credentials),
 		Limits:   Limits{Global: d.Limits.Global.V},
 	}
+	cfg.Delegation = c.delegation(&d.Delegation)
 	cfg.GRPC = c.grpc(&d.GRPC, cfg.Listen)
 	cfg.Telemetry, cfg.Log = c.telemetry(&d.Telemetry), c.log(&d.Log)
 	cfg.IdentityProviders = c.providers(d.IdentityProviders)

@@ -86,6 +86,8 @@ func TestDefaults(t *testing.T) {
 		Audit:     config.Audit{Directory: filepath.Join(folder, "data/audit"), Sync: "mint", Retention: 8760 * time.Hour},
 		Telemetry: config.Telemetry{SampleRatio: 0.01},
 		Log:       config.Log{Level: slog.LevelInfo, Format: "json"},
+
+		Delegation: config.Delegation{MaxChain: 5},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(config.Config{}, config.Secret{})); diff != "" {
 		t.Error(diff)
@@ -103,8 +105,13 @@ func TestPresets(t *testing.T) {
 		{`{preset: okta, issuer: https://o, audiences: [a]}`, `https://o access_token,id_token RS256,ES256 uid/sub/sub shared=false`},
 		{`{preset: okta, issuer: https://o, audiences: [a], subject_claim: sub}`, `https://o access_token,id_token RS256,ES256 sub/sub/sub shared=false`},
 		{`{preset: okta, issuer: https://o, audiences: [a], subject_claim: {id_token: email_id}}`, `https://o access_token,id_token RS256,ES256 uid/email_id/sub shared=false`},
-		{`{preset: entra, issuer: https://e, audiences: [a]}`, `https://e access_token RS256 oid/oid/oid shared=false`},
-		{`{preset: entra, issuer: https://e, audiences: [a], token_types: [id_token], shared: true}`, `https://e id_token RS256 oid/oid/oid shared=true`},
+		{`{preset: entra, issuer: https://e/` + tenant1 + `/v2.0, audiences: [a]}`, `https://e/` + tenant1 + `/v2.0 access_token RS256 oid/oid/oid shared=false`},
+		{`{preset: entra, issuer: https://e/` + tenant1 + `/v2.0, audiences: [a], token_types: [id_token], shared: true}`, `https://e/` + tenant1 + `/v2.0 id_token RS256 oid/oid/oid shared=true`},
+		{`{preset: entra, issuer: https://sts.windows.net/` + tenant1 + `/, audiences: [a]}`, `https://login.microsoftonline.com/` + tenant1 + `/v2.0 access_token RS256 oid/oid/oid shared=false`},
+		{`{preset: entra, issuer: "https://login.microsoftonline.com/{tenantid}/v2.0", tenants: [` + tenant1 + `, ` + tenant2 + `], audiences: [a]}`, `https://login.microsoftonline.com/{tenantid}/v2.0 access_token RS256 oid/oid/oid shared=true`},
+		{`{preset: entra, issuer: "https://login.microsoftonline.com/{tenantid}/v2.0", tenants: [` + tenant1 + `], audiences: [a]}`, `https://login.microsoftonline.com/{tenantid}/v2.0 access_token RS256 oid/oid/oid shared=false`},
+		{`{preset: keycloak, issuer: https://k/realms/acme, audiences: [a]}`, `https://k/realms/acme access_token,id_token RS256,ES256 sub/sub/sub shared=false`},
+		{`{preset: google, audiences: [a]}`, `https://accounts.google.com id_token RS256 sub/sub/sub shared=true`},
 		{`{preset: github_actions, audiences: [a]}`, `https://token.actions.githubusercontent.com jwt RS256 sub/sub/sub shared=true`},
 		{`{preset: github_actions, issuer: https://g, audiences: [a], algorithms: [ES256]}`, `https://g jwt ES256 sub/sub/sub shared=true`},
 	} {

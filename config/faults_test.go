@@ -120,8 +120,8 @@ policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name 
 4:9: identity_providers.okta: missing key "token_types"; add it: access_token, id_token, jwt`},
 		{"provider that is a text", provider, "x", `4:9: identity_providers.okta: wanted a mapping, found a text`},
 		{"preset", provider, "{preset: oktta, issuer: https://o, audiences: [a], token_types: [jwt]}", `4:18: identity_providers.okta.preset: unknown value "oktta"; did you mean "okta"?`},
-		{"preset far off", provider, "{preset: keycloak, issuer: https://o, audiences: [a], token_types: [jwt]}", `4:18: identity_providers.okta.preset: unknown value "keycloak"; write entra, github_actions or okta`},
-		{"github not shared", provider, "{preset: github_actions, audiences: [a], shared: false}", `4:58: identity_providers.okta.shared: GitHub's issuer is everybody's; leave it out`},
+		{"preset far off", provider, "{preset: salesforce, issuer: https://o, audiences: [a], token_types: [jwt]}", `4:18: identity_providers.okta.preset: unknown value "salesforce"; write entra, github_actions, google, keycloak or okta`},
+		{"github not shared", provider, "{preset: github_actions, audiences: [a], shared: false}", `4:58: identity_providers.okta.shared: this issuer is everybody's; leave it out`},
 		{"same issuer twice", "clients:\n", "  other: {issuer: https://okta.example, audiences: [a], token_types: [jwt]}\nclients:\n", `5:3: identity_providers.other: has the issuer of "okta" too; make one provider of them: a person is one identity`},
 		{"symmetric algorithm", "token_types: [jwt]", "token_types: [jwt], algorithms: [HS256, none]", `4:96: identity_providers.okta.algorithms[0]: HS256 proves nothing: the key would be no secret; name asymmetric algorithms
 4:103: identity_providers.okta.algorithms[1]: none proves nothing: the key would be no secret; name asymmetric algorithms`},
@@ -136,7 +136,7 @@ policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name 
 		{"empty subject claim per type", "token_types: [jwt]", "token_types: [jwt], subject_claim: {jwt: \"\"}", `4:104: identity_providers.okta.subject_claim.jwt: not the name of a claim; write it in printable ASCII without spaces and quotes`},
 		{"groups claim", "token_types: [jwt]", "token_types: [jwt], groups_claim: a..b", `4:97: identity_providers.okta.groups_claim: "a..b" has an empty part; leave the extra dot out`},
 		{"groups claim as a pointer", "token_types: [jwt]", "token_types: [jwt], groups_claim: /a~2b", `4:97: identity_providers.okta.groups_claim: "/a~2b" is no JSON pointer; write ~0 for ~ and ~1 for / (RFC 6901)`},
-		{"overage", "token_types: [jwt]", "token_types: [jwt], groups_overage: allow", `4:99: identity_providers.okta.groups_overage: unknown value "allow"; write deny`},
+		{"overage", "token_types: [jwt]", "token_types: [jwt], groups_overage: allow", `4:99: identity_providers.okta.groups_overage: unknown value "allow"; write deny or graph`},
 		{"clock skew", "token_types: [jwt]", "token_types: [jwt], clock_skew: 11m, max_token_age: 0s", `4:95: identity_providers.okta.clock_skew: longer than 10m; make it shorter, or leave it out for 30s
 4:115: identity_providers.okta.max_token_age: shorter than 1s; make it longer, or leave it out for 24h`},
 		{"audience claim", "audiences: [lakegate]", "audiences: [\"a b\"]", `4:52: identity_providers.okta.audiences[0]: not an audience; write it in printable ASCII without spaces and quotes`},
@@ -145,6 +145,10 @@ policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name 
 		{"unknown provider", "identity_providers: [okta]", "identity_providers: [octa]", `9:26: clients.kong.identity_providers: unknown identity provider "octa"; did you mean "okta"? Else add it under identity_providers`},
 		{"no parties", "authorized_parties: any", "authorized_parties: []", `10:25: clients.kong.authorized_parties: an empty list; name at least one`},
 		{"empty party", "authorized_parties: any", "authorized_parties: [web, \"\"]", `10:31: clients.kong.authorized_parties: an empty text; fill it in, or leave it out`},
+		{"actor parties of nobody", "authorized_parties: any", "authorized_parties: any\n    may_act: true\n    actor_parties: []", `12:20: clients.kong.actor_parties: an empty list; name at least one`},
+		{"actor parties", "authorized_parties: any", "authorized_parties: any\n    actor_parties: [a]", `11:20: clients.kong.actor_parties: parties of actor tokens that the client may not present; add may_act: true, or leave it out`},
+		{"a chain of none", "policy: {", "delegation: {max_chain: 0}\npolicy: {", `15:25: delegation.max_chain: a chain of 0 actors; write 1 to 32; who acts now is one of them`},
+		{"a chain of too many", "policy: {", "delegation: {max_chain: 33}\npolicy: {", `15:25: delegation.max_chain: a chain of 33 actors; write 1 to 32; who acts now is one of them`},
 		{"parties", "authorized_parties: any", "authorized_parties: none", `10:25: clients.kong.authorized_parties: wanted any, or a list of parties, found a text`},
 		{"audience", "audiences: [prod]", "audiences: [prod/, prod/a/b, Prod]", `11:17: clients.kong.audiences[0]: "prod/" is no audience; write workspace or workspace/principal; names match [a-z0-9][a-z0-9._-]*
 11:24: clients.kong.audiences[1]: "prod/a/b" is no audience; write workspace or workspace/principal; names match [a-z0-9][a-z0-9._-]*
@@ -152,6 +156,8 @@ policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name 
 		{"grant", "audiences: [prod]", "audiences: [prod]\n    grants: [client_credentials]", `12:14: clients.kong.grants[0]: unknown value "client_credentials"; write token_exchange`},
 		{"rate", "audiences: [prod]", "audiences: [prod]\n    limits: {rate: 2000, burst: 0}", `12:20: clients.kong.limits.rate: "2000" is not a rate; write a whole number and a unit, like 2000/s, 600/m or 100/h
 12:33: clients.kong.limits.burst: a burst of nothing; write at least 1, or leave it out for a second's worth`},
+		{"rates of a subject and an actor", "audiences: [prod]", "audiences: [prod]\n    limits: {per_subject: 0/s, per_actor: 5}", `12:27: clients.kong.limits.per_subject: a rate of nothing; leave it out for no limit
+12:43: clients.kong.limits.per_actor: "5" is not a rate; write a whole number and a unit, like 2000/s, 600/m or 100/h`},
 		{"rate of nothing", "policy: {", "limits: {global: 0/s}\npolicy: {", `15:18: limits.global: a rate of nothing; leave it out for no limit`},
 		{"burst alone", "audiences: [prod]", "audiences: [prod]\n    limits: {burst: 5}", `12:21: clients.kong.limits: a burst without a rate; add rate, or leave burst out`},
 		{"method", "client_secret_basic", "client_secret", `7:18: clients.kong.auth_method: unknown value "client_secret"; did you mean "client_secret_post"?`},
@@ -215,16 +221,11 @@ func TestNotAvailableYet(t *testing.T) {
 		{provider, "{aws: {account_ids: [\"1\"]}, token_types: [aws4_request]}", `4:15: identity_providers.okta.aws: not available yet: AWS identities as subject tokens
 4:51: identity_providers.okta.token_types[0]: not available yet: AWS identities as subject tokens`},
 		{"token_types: [jwt]", "token_types: [jwt], introspection: {endpoint: x}", `4:98: identity_providers.okta.introspection: not available yet: opaque subject tokens`},
-		{"token_types: [jwt]", "token_types: [jwt], groups_overage: graph", `4:99: identity_providers.okta.groups_overage: not available yet: asking Microsoft Graph for groups that a token leaves out`},
-		{"audiences: [prod]", "audiences: [prod]\n    may_act: true\n    identity: true", `12:14: clients.kong.may_act: not available yet: actor tokens
-13:15: clients.kong.identity: not available yet: signed identities in answers`},
-		{"audiences: [prod]", "audiences: [prod]\n    limits: {per_subject: 1/s, per_actor: 1/s}", `12:27: clients.kong.limits.per_subject: not available yet: limits per subject
-12:43: clients.kong.limits.per_actor: not available yet: limits per actor`},
+		{"audiences: [prod]", "audiences: [prod]\n    identity: true", `12:15: clients.kong.identity: not available yet: signed identities in answers`},
 		{"  accounts:", "  federation: {publish_directory: x}\n  accounts:", `13:35: databricks.federation.publish_directory: not available yet: publishing discovery document and keys as files`},
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: sentinel, master_name: m}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Sentinel
 15:86: store.redis.master_name: not available yet: Redis Sentinel`},
-		{"policy: {", "delegation: {enabled: true}\npolicy: {", `15:23: delegation.enabled: not available yet: actor tokens`},
 		{"policy: {", "leases: {enabled: true}\npolicy: {", `15:19: leases.enabled: not available yet: leases for long jobs`},
 		{"policy: {", "databricks_door: {enabled: true}\npolicy: {", `15:28: databricks_door.enabled: not available yet: the Databricks-shaped door`},
 	} {

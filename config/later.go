@@ -41,11 +41,6 @@ func given(v anything, path, feature string) wanted { return wanted{v.Pos, v.Set
 
 func on(v flag, path, feature string) wanted { return wanted{v.Pos, v.V, path, feature} }
 
-type delegationFile struct {
-	Enabled  flag   `yaml:"enabled"`
-	MaxChain number `yaml:"max_chain"`
-}
-
 type leasesFile struct {
 	Enabled     flag     `yaml:"enabled"`
 	MaxLifetime duration `yaml:"max_lifetime"`
@@ -62,7 +57,6 @@ func (c *checker) later(d *document) {
 	c.ownIssuer(d.Issuer, "issuer")
 	all := []wanted{
 		given(d.Databricks.Federation.PublishDirectory, "databricks.federation.publish_directory", "publishing discovery document and keys as files"),
-		on(d.Delegation.Enabled, "delegation.enabled", "actor tokens"),
 		on(d.Leases.Enabled, "leases.enabled", "leases for long jobs"),
 		on(d.DatabricksDoor.Enabled, "databricks_door.enabled", "the Databricks-shaped door"),
 	}
@@ -71,9 +65,6 @@ func (c *checker) later(d *document) {
 
 func (c *checker) laterClient(f *clientFile, path string) {
 	c.refuse([]wanted{
-		on(f.MayAct, path+".may_act", "actor tokens"),
 		on(f.Identity, path+".identity", "signed identities in answers"),
-		given(f.Limits.PerSubject, path+".limits.per_subject", "limits per subject"),
-		given(f.Limits.PerActor, path+".limits.per_actor", "limits per actor"),
 	})
 }

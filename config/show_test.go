@@ -72,12 +72,16 @@ clients:
     secret_sha256: ["0000000000000000000000000000000000000000000000000000000000000000"]
     identity_providers: [okta]
     authorized_parties: ["*", "null", "a b"]
+    may_act: true
+    actor_parties: [agents]
     audiences: [prod, prod/etl]
     forwards_source: false
     grants: [token_exchange]
     limits:
       rate: 50/m
       burst: 3
+      per_subject: 20/s
+      per_actor: 5/h
   kong:
     auth_method: client_secret_basic
     secret_sha256: ["383bd1b11b3f1f631e962bc33de8f264ec5eb2b0fd8d2ca39a6e4547140bb411"]
@@ -170,6 +174,9 @@ telemetry:
 log:
   level: warn
   format: json
+delegation:
+  enabled: true
+  max_chain: 3
 `
 
 const full = small + `store: {keyset_file: key}
@@ -180,7 +187,7 @@ audit: {sync: always, record_claims: [department], signing_key_file: key, witnes
 limits: {global: 20000/s}
 telemetry: {otlp_endpoint: "https://collector.example:4317", sample_ratio: 0.5}
 log: {level: warn}
-delegation: {enabled: false, max_chain: 5}
+delegation: {enabled: true, max_chain: 3}
 leases: {enabled: false, max_lifetime: 24h}
 databricks_door: {enabled: false, identity_providers: [], audience: "", networks: []}
 grpc: {reflection: true}
@@ -195,8 +202,9 @@ func fullText() string {
     identity_providers: [okta]
     authorized_parties: ["*", "null", a b]
     audiences: [prod, prod/etl]
-    may_act: false
-    limits: {rate: 50/m, burst: 3}
+    may_act: true
+    actor_parties: [agents]
+    limits: {rate: 50/m, burst: 3, per_subject: 20/s, per_actor: 5/h}
   signs: {auth_method: private_key_jwt, jwks_file: crt, audience_token_endpoint: true, identity_providers: [okta], authorized_parties: any, audiences: [prod]}
   tls: {auth_method: tls_client_auth, tls_client_auth_subject_dn: 'CN=etl, OU="Data",O=Acme', identity_providers: [okta], authorized_parties: any, audiences: [prod]}
   none: {auth_method: none, audience_token_endpoint: false, identity_providers: [okta], authorized_parties: any, audiences: [prod], grants: []}

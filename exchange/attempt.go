@@ -25,8 +25,13 @@ type Attempt struct {
 
 	Request *Request
 	Subject *Identity
-	// Actor is who acts for the subject; nil where nobody does.
-	Actor *Identity
+	// Actor is who acts for the subject; nil where nobody does. ActorTold says that he is known by the subject token's act
+	// alone, and not by a token of his own.
+	Actor     *Identity
+	ActorTold bool
+	// Prior are those who acted before him by the subject token's word, the nearest first. They are for the record, and
+	// have no say in the decision (RFC 8693 §4.1).
+	Prior []Actor
 
 	Decision Decision
 	Token    Token
@@ -46,6 +51,17 @@ func (a *Attempt) SubjectTokenSHA256() (sum [sha256.Size]byte) {
 		return a.Subject.TokenSHA256
 	case a.Request != nil:
 		return sha256.Sum256([]byte(a.Request.Subject.Token.Reveal()))
+	}
+	return sum
+}
+
+// ActorTokenSHA256 is the hash of the actor token as it was presented, valid or not; zero where there was none.
+func (a *Attempt) ActorTokenSHA256() (sum [sha256.Size]byte) {
+	switch {
+	case a.Actor != nil:
+		return a.Actor.TokenSHA256
+	case a.Request != nil && a.Request.Actor != nil:
+		return sha256.Sum256([]byte(a.Request.Actor.Token.Reveal()))
 	}
 	return sum
 }
@@ -102,4 +118,7 @@ type Answer struct {
 	Scopes     []string
 	Details    Details
 	DecisionID string
+	// Actors is how many act for the subject, 0 where nobody does. A Databricks token can't name them: the record of
+	// DecisionID alone does.
+	Actors int
 }

@@ -8,6 +8,7 @@
 //	params.go    what an entrance decoded, and the one parser that makes a Request of it
 //	request.go   the client, the source and the request, in typed values
 //	identity.go  who the subject and the actor are, once verified
+//	delegation.go  who acts for the subject, and whether he may
 //	decision.go  what policy said: a Grant or a denial
 //	token.go     what was obtained, and what bounds it
 //	attempt.go   everything known of one exchange; its record is made from it

@@ -55,7 +55,10 @@ func (id *Identity) Derive(make func(*Identity) any) any {
 
 // Actor is an actor as a token names him: by who he is and nothing else.
 type Actor struct {
-	// Issuer is "" where the token doesn't say; then it is the token's own.
+	// Provider is the configured name of his identity provider; "" where there is none, or where he isn't named by the claim
+	// that tells its subjects apart.
+	Provider string
+	// Issuer is the token's own where the token doesn't say.
 	Issuer  string
 	Subject string
 }

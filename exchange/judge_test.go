@@ -36,7 +36,7 @@ func TestJudge(t *testing.T) {
 				Call: &exchange.Call{Client: &exchange.Client{ID: "kong", IdentityProviders: []string{"okta"}, AuthorizedParties: []string{"web"}}},
 			}
 			row.tweak(w, a)
-			err := a.Judge(w)
+			err := a.Judge(exchange.Delegation{}, w)
 			if (err == nil) != (row.reason == "") || err != nil && err.Reason != row.reason {
 				t.Fatalf("%v, want %q", err, row.reason)
 			}

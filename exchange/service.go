@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Config is what a Service is made of. All of it is needed.
+// Config is what a Service is made of. All of it but Delegation is needed.
 type Config struct {
 	Gate     Gate
 	Verifier Verifier
@@ -21,6 +21,9 @@ type Config struct {
 	// Handouts and Revocations are what introspection and revocation go by.
 	Handouts    Handouts
 	Revocations Revocations
+
+	// Delegation says whether others may act for subjects; its zero value is that none may.
+	Delegation Delegation
 
 	Now    func() time.Time
 	Random io.Reader
@@ -36,6 +39,7 @@ type Service struct {
 	recorder    Recorder
 	handouts    Handouts
 	revocations Revocations
+	delegation  Delegation
 	now         func() time.Time
 	random      io.Reader
 	log         *slog.Logger
@@ -56,7 +60,7 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		gate: c.Gate, verifier: c.Verifier, policy: c.Policy, tokens: c.Tokens, recorder: c.Recorder,
-		handouts: c.Handouts, revocations: c.Revocations,
+		handouts: c.Handouts, revocations: c.Revocations, delegation: c.Delegation,
 		now: c.Now, random: c.Random, log: c.Log,
 	}, nil
 }
@@ -83,10 +87,9 @@ func (s *Service) attempt(ctx context.Context, a *Attempt) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	client := a.Call.Client
 
 	// 1 enter
-	if err := s.gate.Enter(client, a.Call.Source); err != nil {
+	if err := s.gate.Enter(a.Call.Client, a.Call.Source); err != nil {
 		return err
 	}
 	if err := read(a); err != nil {
@@ -94,21 +97,18 @@ func (s *Service) attempt(ctx context.Context, a *Attempt) (err error) {
 	}
 
 	// 2 verify
-	step, end := startStep(ctx, "verify")
-	a.Subject, err = s.verifier.Verify(step, a.Request.Subject, UseSubject)
-	end(err)
-	if err != nil {
-		if AsError(err).Code == CodeInvalidRequest {
-			s.gate.Penalize(client, a.Call.Source)
-		}
+	if a.Subject, err = s.verify(ctx, a.Call, a.Request.Subject, UseSubject); err != nil {
 		return err
 	}
-	if err := consent(a); err != nil {
+	if err := s.verifyActor(ctx, a); err != nil {
+		return err
+	}
+	if err := consent(a, s.delegation); err != nil {
 		return err
 	}
 
 	// 3 decide
-	_, end = startStep(ctx, "decide")
+	_, end := startStep(ctx, "decide")
 	a.Decision = s.policy.Decide(a)
 	err = refusal(a)
 	end(err)
@@ -122,7 +122,7 @@ func (s *Service) attempt(ctx context.Context, a *Attempt) (err error) {
 	}
 
 	// 5 obtain
-	step, end = startStep(ctx, "obtain")
+	step, end := startStep(ctx, "obtain")
 	err = s.obtain(step, a)
 	end(err)
 	return err
@@ -141,8 +141,36 @@ func read(a *Attempt) error {
 	return nil
 }
 
-// consent checks that this client may present this subject's token, and nobody acts unasked.
-func consent(a *Attempt) error {
+// verify has a token looked at, and holds an invalid one against who sent it.
+func (s *Service) verify(ctx context.Context, call *Call, p Presented, use Use) (*Identity, error) {
+	ctx, end := startStep(ctx, "verify "+string(use))
+	who, err := s.verifier.Verify(ctx, p, use)
+	end(err)
+	if err != nil && AsError(err).Code == CodeInvalidRequest {
+		s.gate.Penalize(call.Client, call.Source)
+	}
+	return who, err
+}
+
+// verifyActor has the actor token looked at where there is one and it may be.
+func (s *Service) verifyActor(ctx context.Context, a *Attempt) (err error) {
+	presented := a.Request.Actor
+	if presented == nil {
+		return nil
+	}
+	if err := s.delegation.takes(a.Call.Client); err != nil {
+		return err
+	}
+	if presented.Token == a.Request.Subject.Token {
+		return Refuse(CodeInvalidRequest, ReasonActorTokenInvalid,
+			"the actor_token is the subject_token; send the actor's own, or none where nobody acts for the subject")
+	}
+	a.Actor, err = s.verify(ctx, a.Call, *presented, UseActor)
+	return err
+}
+
+// consent checks that this client may present this subject's token, and that who acts for him may.
+func consent(a *Attempt, d Delegation) error {
 	client, subject := a.Call.Client, a.Subject
 	switch {
 	case !slices.Contains(client.IdentityProviders, subject.Provider):
@@ -151,11 +179,8 @@ func consent(a *Attempt) error {
 	case !client.AnyParty && (subject.Party == "" || !slices.Contains(client.AuthorizedParties, subject.Party)):
 		return Refuse(CodeInvalidRequest, ReasonPartyNotAuthorized,
 			"the subject token was issued to a party (azp or client_id) that is not among the client's authorized_parties")
-	case a.Request.Actor != nil:
-		// To ignore the actor would turn delegation into impersonation (RFC 8693 §1.1).
-		return Refuse(CodeInvalidRequest, ReasonDelegationNotAllowed, "delegation is switched off here; send no actor_token")
 	}
-	return nil
+	return d.settle(a)
 }
 
 // refusal is why the decided attempt goes no further, nil where it goes on.
@@ -172,7 +197,7 @@ func refusal(a *Attempt) error {
 // obtain gets the token and fixes the end that the caller is told: min(token's rest, limit, presented tokens' rest).
 func (s *Service) obtain(ctx context.Context, a *Attempt) (err error) {
 	now, limit, notAfter := s.now(), a.limit(), a.notAfter()
-	if err := tooShort(&a.Decision.Grant, Rest(notAfter, now)); err != nil {
+	if err := a.tooShort(now); err != nil {
 		return err
 	}
 	grant := a.Decision.Grant
@@ -254,6 +279,7 @@ func (s *Service) record(ctx context.Context, a *Attempt) (Answer, error) {
 		Scopes:          a.Token.Scopes,
 		Details:         a.Token.Details,
 		DecisionID:      a.ID,
+		Actors:          len(a.Actors()),
 	}, nil
 }
 

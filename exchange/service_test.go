@@ -25,11 +25,15 @@ type world struct {
 	enter    error
 	identity *exchange.Identity
 	verify   error
-	decide   func(*exchange.Attempt) exchange.Decision
-	admit    error
-	token    exchange.Token
-	obtain   func() error
-	record   error
+	// actor is whom an actor token speaks of.
+	actor       *exchange.Identity
+	verifyActor error
+	delegation  exchange.Delegation
+	decide      func(*exchange.Attempt) exchange.Decision
+	admit       error
+	token       exchange.Token
+	obtain      func() error
+	record      error
 	// recordTakes is how far the clock moves while a record is written.
 	recordTakes time.Duration
 
@@ -72,7 +76,11 @@ func (w *world) Enter(*exchange.Client, exchange.Source) error { w.step("enter")
 func (w *world) Penalize(*exchange.Client, exchange.Source)    { w.penalties++ }
 func (w *world) Admit(*exchange.Attempt) error                 { w.step("admit"); return w.admit }
 
-func (w *world) Verify(context.Context, exchange.Presented, exchange.Use) (*exchange.Identity, error) {
+func (w *world) Verify(_ context.Context, _ exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
+	if use == exchange.UseActor {
+		w.step("verify actor")
+		return w.actor, w.verifyActor
+	}
 	w.step("verify")
 	return w.identity, w.verify
 }
@@ -133,7 +141,7 @@ func (w *world) End(_ context.Context, client string, token [32]byte, until time
 func (w *world) service(t *testing.T) *exchange.Service {
 	t.Helper()
 	s, err := exchange.New(exchange.Config{
-		Gate: w, Verifier: w, Policy: w, Tokens: w, Recorder: w, Handouts: w, Revocations: w,
+		Gate: w, Verifier: w, Policy: w, Tokens: w, Recorder: w, Handouts: w, Revocations: w, Delegation: w.delegation,
 		Now: func() time.Time { return w.now }, Random: rand.Reader, Log: slog.New(slog.NewJSONHandler(&w.log, nil)),
 	})
 	if err != nil {

@@ -24,30 +24,44 @@ func (t *trial) delegation(s *snapshot, id *exchange.Identity) (err error) {
 	return err
 }
 
-// knows finds the provider of an actor who is named by his issuer and sub. A provider that tells its subjects apart by
-// another claim is as good as none: a sub of its is nobody's name in the policy.
-func (t *trial) knows(s *snapshot) func(issuer string) string {
-	return func(issuer string) string {
+// namer says under which name policy knows an actor: the provider that an issuer has, "" where there is none, and the
+// member of an act that names its subjects, "" where none does.
+type namer func(issuer string) (provider, member string)
+
+// knows is the namer of the configured providers.
+func (t *trial) knows(s *snapshot) namer {
+	return func(issuer string) (provider, member string) {
 		p := s.byIssuer[issuer]
 		if p == nil && issuer == t.provider.Issuer {
 			p = t.provider
 		}
 		if p == nil {
+			return "", ""
+		}
+		return p.Name, p.actorMember()
+	}
+}
+
+// actorMember is the claim that tells a provider's subjects apart: sub, or the one other that it is in some of its tokens.
+// Where there are several, an act can't say which is meant.
+func (p *provider) actorMember() string {
+	member := "sub"
+	for _, claim := range p.SubjectClaims {
+		switch {
+		case claim == "sub" || claim == member:
+		case member == "sub":
+			member = claim
+		default:
 			return ""
 		}
-		for _, claim := range p.SubjectClaims {
-			if claim != "sub" {
-				return ""
-			}
-		}
-		return p.Name
 	}
+	return member
 }
 
 // actorsOf reads the act claim (RFC 8693 §4.1): who acts, the current actor first, by who they are; what else stands
 // there is of no use to anybody and is left out. A claim that is null is none, and one that is malformed makes the token
 // invalid: whoever acts must not go unnoticed. An actor without iss is of the token's own issuer.
-func actorsOf(r refusal.Refuser, claims map[string]any, issuer string, provider func(issuer string) string) (actors []exchange.Actor, err error) {
+func actorsOf(r refusal.Refuser, claims map[string]any, issuer string, names namer) (actors []exchange.Actor, err error) {
 	for act := claims["act"]; act != nil; {
 		members, ok := act.(map[string]any)
 		if !ok {
@@ -62,7 +76,12 @@ func actorsOf(r refusal.Refuser, claims map[string]any, issuer string, provider 
 				return nil, err
 			}
 		}
-		actor.Provider = provider(actor.Issuer)
+		if provider, member := names(actor.Issuer); member == "sub" {
+			actor.Provider = provider
+		} else if subject, ok := members[member].(string); ok && isName(subject) {
+			// A sub of this provider is nobody's name in the policy, which goes by this.
+			actor.Provider, actor.Subject = provider, subject
+		}
 		if actors = append(actors, actor); len(actors) > maxActors {
 			return nil, r.Invalid("tells of more than %d actors (act)", maxActors)
 		}
@@ -83,6 +102,10 @@ func actorName(r refusal.Refuser, members map[string]any, member string, most in
 		return "", r.Invalid("has an act with control characters in its %s", member)
 	}
 	return value, nil
+}
+
+func isName(text string) bool {
+	return text != "" && len(text) <= maxSubjectBytes && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // mayActOf reads the may_act claim (RFC 8693 §4.4), all of it; nil where there is none, or null.

@@ -23,7 +23,7 @@ type ServiceConfig struct {
 	Past Past
 	// Delegation is what holds for exchanges.
 	Delegation exchange.Delegation
-	Now  func() time.Time // [time.Now]
+	Now        func() time.Time // [time.Now]
 }
 
 // Service is MappingService: what the policy in force says. It reads, and each of its answers is made of one snapshot.

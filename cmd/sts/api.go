@@ -25,6 +25,8 @@ type bearerParts struct {
 	recorder exchange.Recorder
 	clients  *clients.Registry
 	index    search.Index
+	// delegation is what explanations hold an actor to.
+	delegation exchange.Delegation
 }
 
 // serveBearers adds the services for bearers to a server's configuration.
@@ -34,7 +36,7 @@ func (p *bearerParts) serveBearers(c *server.Config) error {
 		return err
 	}
 	mappings, err := mapping.NewService(mapping.ServiceConfig{
-		Engine: p.policy, Verifier: p.verifier, Client: p.clients.Client, Past: past{events}, Now: now,
+		Engine: p.policy, Verifier: p.verifier, Client: p.clients.Client, Past: past{events}, Delegation: p.delegation, Now: now,
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func newExplainer(ctx context.Context, cfg *config.Config, ledger exchange.Ledge
 		clients[r.Client.ID] = &r.Client
 	}
 	return mapping.NewService(mapping.ServiceConfig{
-		Engine: engine, Verifier: unverified{}, Client: func(id string) *exchange.Client { return clients[id] }, Past: past{events}, Now: now,
+		Engine: engine, Verifier: unverified{}, Client: func(id string) *exchange.Client { return clients[id] }, Past: past{events}, Delegation: delegationOf(cfg), Now: now,
 	})
 }
 

@@ -22,7 +22,8 @@ func providersOf(cfg *config.Config) []identity.Provider {
 	for name, p := range cfg.IdentityProviders {
 		made := identity.Provider{
 			Name: name, Issuer: p.Issuer, Audiences: p.Audiences, Algorithms: p.Algorithms,
-			JWKSURI: p.JWKSURI, JWKSFile: p.JWKSFile, GroupsClaim: p.GroupsClaim, PartyClaims: p.PartyClaims, RequireTyp: p.RequireTyp,
+			JWKSURI: p.JWKSURI, JWKSFile: p.JWKSFile, JWKSCAFile: p.JWKSCAFile, JWKSTokenFile: p.JWKSTokenFile, TrustDomain: p.TrustDomain,
+			GroupsClaim: p.GroupsClaim, PartyClaims: p.PartyClaims, RequireTyp: p.RequireTyp,
 			ClockSkew: p.ClockSkew, MaxTokenAge: p.MaxTokenAge, JWKSMaxStale: p.JWKSMaxStale,
 			SingleUse:     p.SingleUse,
 			SubjectClaims: map[exchange.TokenType]string{},
@@ -45,8 +46,10 @@ func registrationsOf(cfg *config.Config) []clients.Registration {
 			Client: exchange.Client{
 				ID: id, IdentityProviders: c.IdentityProviders,
 				AuthorizedParties: c.AuthorizedParties.List, AnyParty: c.AuthorizedParties.Any,
+				MayAct: c.MayAct, ActorParties: c.ActorParties.List, AnyActorParty: c.ActorParties.Any,
 				Audiences: audiencesOf(c), ForwardsSource: c.ForwardsSource,
 				Rate: c.Limits.Rate.PerSecond(), Burst: c.Limits.Burst,
+				SubjectRate: c.Limits.PerSubject.PerSecond(), ActorRate: c.Limits.PerActor.PerSecond(),
 			},
 			Method: clients.Method(c.AuthMethod),
 			KeySet: []byte(c.JWKS.Content), AudienceTokenEndpoint: c.AudienceTokenEndpoint,
@@ -63,6 +66,10 @@ func registrationsOf(cfg *config.Config) []clients.Registration {
 		registrations = append(registrations, r)
 	}
 	return registrations
+}
+
+func delegationOf(cfg *config.Config) exchange.Delegation {
+	return exchange.Delegation{Enabled: cfg.Delegation.Enabled, MaxChain: cfg.Delegation.MaxChain}
 }
 
 func audiencesOf(c config.Client) []string {

@@ -211,7 +211,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	}
 	exchanges, err := exchange.New(exchange.Config{
 		Gate: gate, Verifier: underTest(s.verifiers), Policy: s.policy, Tokens: tokens, Recorder: record,
-		Handouts: handouts, Revocations: revocations,
+		Handouts: handouts, Revocations: revocations, Delegation: delegationOf(cfg),
 		Now: now, Random: rand.Reader, Log: s.log,
 	})
 	if err != nil {
@@ -241,7 +241,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if authorities != nil {
 		parts = append(parts, server.Part{Name: "client_cas", Check: authorities.Health})
 	}
-	api := &bearerParts{policy: s.policy, verifier: underTest(s.verifiers), gate: gate, recorder: record, clients: registry, index: s.index}
+	api := &bearerParts{policy: s.policy, verifier: underTest(s.verifiers), gate: gate, recorder: record, clients: registry, index: s.index, delegation: delegationOf(cfg)}
 	return s.buildServer(cfg, exchanges, api, authorities, parts)
 }
 
