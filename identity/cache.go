@@ -25,14 +25,31 @@ type cacheKey struct {
 type entry struct {
 	identity *exchange.Identity
 	span     span
-	key      *key
+	key      *key      // that signed it; nil of a token that its provider was asked about
+	believed time.Time // until when the answer is, of a token that its provider was asked about
 	provider *provider
 	payload  int // bytes
+	// groupsUntil is until when groups are good that the token itself doesn't carry; zero where it does.
+	groupsUntil time.Time
 }
 
 // holds reports whether the verification would end the same way now.
 func (e *entry) holds(now time.Time) bool {
-	return e.span.holds(now) && !e.key.withdrawn.Load() && e.provider.keys.trusted(now) != nil
+	if !e.span.holds(now) || !(e.groupsUntil.IsZero() || now.Before(e.groupsUntil)) {
+		return false
+	}
+	if e.key == nil {
+		return within(e.believed, now, maxAnswerAge)
+	}
+	return !e.key.withdrawn.Load() && e.provider.keys.trusted(now) != nil
+}
+
+// ends is when it is of no use any more.
+func (e *entry) ends() time.Time {
+	if e.key == nil && e.believed.Before(e.span.expiry) {
+		return e.believed
+	}
+	return e.span.expiry
 }
 
 // cache holds verified tokens, bounded in number and size.
@@ -44,6 +61,7 @@ type cache struct {
 const (
 	entryBytes    = 1 << 10
 	claimsPerByte = 6
+	bytesPerGroup = 56
 )
 
 func newCache(c Config) (*cache, error) {
@@ -51,10 +69,10 @@ func newCache(c Config) (*cache, error) {
 	tokens, err := otter.New(&otter.Options[cacheKey, *entry]{
 		MaximumWeight: c.CacheBytes,
 		Weigher: func(_ cacheKey, e *entry) uint32 {
-			return uint32(min(max(uint64(entryBytes+claimsPerByte*e.payload), least), math.MaxUint32)) //nolint:gosec // a payload is at most 16 KiB
+			return uint32(min(max(uint64(entryBytes+claimsPerByte*e.payload+bytesPerGroup*len(e.identity.Groups.Names)), least), math.MaxUint32)) //nolint:gosec // a payload is at most 16 KiB
 		},
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[cacheKey, *entry]) time.Duration {
-			return max(e.Value.identity.Expiry.Sub(c.Now()), 1)
+			return max(e.Value.ends().Sub(c.Now()), 1)
 		}),
 		Clock:  clock{c.Now},
 		Logger: cacheLog{c.Log},

@@ -167,7 +167,7 @@ func (t *trial) identity() (*exchange.Identity, error) {
 		return nil, err
 	}
 	id := &exchange.Identity{
-		Provider: t.provider.Name, Issuer: t.provider.Issuer, Subject: subject, Groups: groups,
+		Provider: t.provider.Name, Issuer: t.tenancy().issuer, Subject: subject, Groups: groups,
 		Claims: t.claims, TokenType: t.declared, TokenSHA256: t.sum,
 	}
 	if id.TokenID, err = t.optional("jti"); err != nil {

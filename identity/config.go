@@ -25,6 +25,9 @@ type Config struct {
 	// (exchange.UseClient). Where it is empty, none does.
 	ClientAudience string
 
+	// Groups is asked for the groups that a token leaves out, of providers with ResolveOverage. Those need it.
+	Groups GroupSource
+
 	// Once marks tokens that were used, of providers whose tokens are for a single use. Those need it.
 	Once exchange.Once
 
@@ -58,6 +61,12 @@ type Provider struct {
 	Name string
 	// Issuer is the iss of its tokens, compared byte for byte. Each issuer has one provider: a person is one identity.
 	Issuer string
+	// Tenants are the tenants of Entra ID whose tokens are accepted, by their ids. Issuer holds the id, or, for which the id
+	// of each is put, "{tenantid}". A token's tid must be the tenant of its iss. Default none: a provider of another kind.
+	Tenants []string
+	// OtherIssuer is another iss of the same people's tokens, written as Issuer is: Entra ID's of version 1 beside version 2.
+	// Their identities have Issuer all the same, since a person is one identity.
+	OtherIssuer string
 	// Audiences are ours: a token's aud must hold one of them.
 	Audiences []string
 	// TokenTypes are the types that its tokens may be presented as: TypeAccessToken, TypeIDToken, TypeJWT.
@@ -78,12 +87,21 @@ type Provider struct {
 	// its tokens have; its keys are a trust bundle, at JWKSURI or in JWKSFile; its subjects are SPIFFE IDs.
 	TrustDomain string
 
+	// Introspection is where its access tokens are asked about, which may then be opaque. Nil where they are JWTs that are
+	// verified by its keys, as tokens of the other types always are.
+	Introspection *Introspection
+
 	// SubjectClaims are the names of the claims that tell its subjects apart, by token type, where it isn't sub. They are
 	// for a provider that gives a person another sub in another type of token.
 	SubjectClaims map[exchange.TokenType]string
 	// GroupsClaim is where the groups are: a name, a dotted path, or a JSON pointer (RFC 6901). A name that holds "://" is
 	// a name, whatever dots are in it. Default "groups".
 	GroupsClaim string
+	// RolesClaim is where roles are that count as groups, too, written as GroupsClaim is. A token without it has none.
+	// Default none.
+	RolesClaim string
+	// ResolveOverage has Config.Groups asked where a token leaves its groups out.
+	ResolveOverage bool
 	// PartyClaims name whom a token was issued to; the first that is there counts. Default azp, client_id.
 	PartyClaims []string
 	// RequireTyp is the typ that a token's header must have, such as at+jwt (RFC 9068). Default any that fits its type.
@@ -127,23 +145,36 @@ func (p Provider) withDefaults() Provider {
 }
 
 // checkProviders tells every fault at once.
-func checkProviders(providers []Provider, once exchange.Once) error {
+func (c Config) checkProviders(providers []Provider) error {
 	var faults []error
-	names, issuers := map[string]bool{}, map[string]string{}
+	names, issuers, prefixes := map[string]bool{}, map[string]string{}, map[string]string{}
 	for _, p := range providers {
 		for _, fault := range p.faults() {
 			faults = append(faults, fmt.Errorf("identity provider %s: %w", p.Name, fault))
 		}
-		if p.SingleUse && once == nil {
+		if p.ResolveOverage && c.Groups == nil {
+			faults = append(faults, fmt.Errorf("identity provider %s: nobody is there to ask for groups", p.Name))
+		}
+		if p.SingleUse && c.Once == nil {
 			faults = append(faults, fmt.Errorf("identity provider %s: single_use needs a store of marks", p.Name))
 		}
 		if names[p.Name] {
 			faults = append(faults, fmt.Errorf("identity provider %s is there twice", p.Name))
 		}
-		if other, there := issuers[p.Issuer]; there {
-			faults = append(faults, fmt.Errorf("identity providers %s and %s have the same issuer; make them one", other, p.Name))
+		for issuer := range p.tenancies() {
+			if other, there := issuers[issuer]; there {
+				faults = append(faults, fmt.Errorf("identity providers %s and %s have the same issuer; make them one", other, p.Name))
+			}
+			issuers[issuer] = p.Name
 		}
-		names[p.Name], issuers[p.Issuer] = true, p.Name
+		names[p.Name] = true
+		if p.Introspection == nil {
+			continue
+		}
+		if other, there := prefixes[p.Introspection.Prefix]; there {
+			faults = append(faults, fmt.Errorf("identity providers %s and %s have the same introspection.prefix, or both have none: an opaque token must lead to one", other, p.Name))
+		}
+		prefixes[p.Introspection.Prefix] = p.Name
 	}
 	return errors.Join(faults...)
 }
@@ -180,13 +211,45 @@ func (p Provider) faults() (faults []error) {
 	if _, err := parsePath(p.GroupsClaim); err != nil {
 		fault("groups_claim %w", err)
 	}
+	if _, err := parsePath(p.RolesClaim); err != nil {
+		fault("roles_claim %w", err)
+	}
+	faults = append(faults, p.tenantFaults()...)
 	if p.ClockSkew < 0 || p.ClockSkew > maxClockSkew {
 		fault("clock_skew must be between 0 and %s", maxClockSkew)
 	}
 	if p.MaxTokenAge < 0 || p.JWKSMaxStale < 0 {
 		fault("max_token_age and jwks_max_stale can't be negative")
 	}
+	if p.Introspection != nil {
+		faults = append(faults, p.introspectionFaults()...)
+	}
 	return append(faults, p.sourceFaults()...)
+}
+
+// introspectionFaults are those of how its access tokens are asked about.
+func (p Provider) introspectionFaults() (faults []error) {
+	if _, err := dialable(p.Introspection.Endpoint); err != nil {
+		faults = append(faults, fmt.Errorf("introspection.endpoint %w", err))
+	}
+	if p.Introspection.ClientID == "" || p.Introspection.ClientSecret == "" {
+		faults = append(faults, errors.New("introspection needs a client_id and a secret"))
+	}
+	if prefix := p.Introspection.Prefix; prefix != "" && !isBearer(prefix) {
+		faults = append(faults, errors.New("introspection.prefix has characters that no bearer token has"))
+	}
+	if !slices.Contains(p.TokenTypes, exchange.TypeAccessToken) {
+		faults = append(faults, errors.New("introspection is for access tokens, and access_token is not among its token_types"))
+	}
+	if p.TrustDomain != "" || len(p.Tenants) > 0 {
+		faults = append(faults, errors.New("nobody can be asked about JWT-SVIDs and tokens of Entra ID; leave introspection out"))
+	}
+	return faults
+}
+
+// usesKeys reports whether any of its tokens are verified by its keys.
+func (p Provider) usesKeys() bool {
+	return p.Introspection == nil || slices.ContainsFunc(p.TokenTypes, func(t exchange.TokenType) bool { return t != exchange.TypeAccessToken })
 }
 
 // sourceFaults are those of where the keys come from.
@@ -208,7 +271,7 @@ func (p Provider) sourceFaults() (faults []error) {
 		if _, err := dialable(p.JWKSURI); err != nil {
 			faults = append(faults, fmt.Errorf("jwks_uri %w", err))
 		}
-	case p.JWKSFile == "":
+	case p.JWKSFile == "" && p.usesKeys():
 		if u, err := dialable(p.Issuer); err != nil {
 			faults = append(faults, fmt.Errorf("issuer %w, since its keys are found by discovery; or set jwks_uri or jwks_file", err))
 		} else if u.RawQuery != "" {
@@ -229,14 +292,15 @@ func dialable(text string) (*url.URL, error) {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || strings.Contains(text, "#"):
 		return nil, errors.New("must be an absolute https URL without user and fragment")
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u):
+	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u):
 		return u, nil
 	default:
 		return nil, errors.New("must be an https URL; http is for the loopback only")
 	}
 }
 
-func isLoopback(u *url.URL) bool {
+// IsLoopback reports whether a URL's host is this machine.
+func IsLoopback(u *url.URL) bool {
 	host := u.Hostname()
 	address, err := netip.ParseAddr(host)
 	return host == "localhost" || (err == nil && address.IsLoopback())

@@ -1,5 +1,5 @@
 // Package identity proves who a token speaks of: it is the exchange.Verifier for JSON Web Tokens of any configured
-// OpenID Connect provider.
+// OpenID Connect provider, and for opaque access tokens, of which it asks the provider.
 //
 // Start at [Pool.Verify] in verify.go. A token that was verified before, as the same type and for the same use, is found
 // by its hash, and only what the clock and the key set may have changed since is looked at. Any other goes this way:
@@ -15,6 +15,11 @@
 //	act.go       who acts for the subject by the token's word, and who may
 //	groups.go    groups, or the knowledge that we don't know them
 //	skew.go      whose clock is wrong, as far as that can be known
+//	introspect.go         tokens that their provider is asked about: the questions under way, and how it is doing
+//	introspect_call.go    one question and its answer (RFC 7662)
+//	introspect_verify.go  whose an opaque token is, and what only answers have
+//	tenants.go   Entra ID's tenants, which share their keys: whose token it is
+//	overage.go   groups that the token leaves out, and who is asked for them
 //	once.go      tokens that are accepted once
 //	internal/refusal  what a caller is told, and what is accepted once, alike for all kinds of tokens
 //	cache.go     what was verified, and until when that holds

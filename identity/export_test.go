@@ -17,7 +17,27 @@ func (p *Pool) RefreshDue() {
 		if flight != nil {
 			<-flight.done
 		}
+		if i := provider.introspector; i != nil {
+			i.mu.Lock()
+			probe := i.probe
+			i.mu.Unlock()
+			if probe != nil {
+				<-probe
+			}
+		}
 	}
+}
+
+// Inquiries is how many tokens a provider is being asked about, or is about to be.
+func (p *Pool) Inquiries(name string) int {
+	for _, provider := range p.current.Load().providers {
+		if provider.Name == name {
+			provider.introspector.mu.Lock()
+			defer provider.introspector.mu.Unlock()
+			return len(provider.introspector.inquiries)
+		}
+	}
+	return 0
 }
 
 // VerifyAnew verifies a subject token as if it had not been seen before.

@@ -101,7 +101,7 @@ func (s *keySource) loadFile() ([]byte, error) {
 
 // discover reads the issuer's discovery document (OpenID Connect Discovery 1.0 §4).
 func (s *keySource) discover(ctx context.Context) (string, error) {
-	text, err := s.get(ctx, strings.TrimSuffix(s.origin.issuer, "/")+"/.well-known/openid-configuration")
+	text, err := s.get(ctx, strings.TrimSuffix(discoverable(s.origin.issuer), "/")+"/.well-known/openid-configuration")
 	if err != nil {
 		return "", err
 	}

@@ -8,9 +8,10 @@ import (
 
 // metrics are what is counted. The label provider is a configured name, or "unknown" where a token led to none.
 type metrics struct {
-	verifications *prometheus.CounterVec
-	fetches       *prometheus.CounterVec
-	hits, misses  prometheus.Counter
+	verifications  *prometheus.CounterVec
+	fetches        *prometheus.CounterVec
+	introspections *prometheus.CounterVec
+	hits, misses   prometheus.Counter
 }
 
 const unknownProvider = "unknown"
@@ -25,6 +26,10 @@ func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
 			Name: "sts_jwks_fetches_total",
 			Help: "Fetches of an identity provider's keys, by result: ok or failed.",
 		}, []string{"provider", "result"}),
+		introspections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sts_identity_introspections_total",
+			Help: "Calls of an identity provider's introspection endpoint, by result: active, inactive, failed, unauthorized, or overloaded where there was none.",
+		}, []string{"provider", "result"}),
 		hits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sts_identity_cache_hits_total",
 			Help: "Tokens that were found verified already.",
@@ -37,7 +42,7 @@ func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.verifications, m.fetches, m.hits, m.misses, newStates(p)} {
+	for _, c := range []prometheus.Collector{m.verifications, m.fetches, m.introspections, m.hits, m.misses, newStates(p)} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -66,10 +71,15 @@ func (m *metrics) fetched(provider string, err error) {
 	m.fetches.WithLabelValues(provider, result).Inc()
 }
 
+func (m *metrics) introspected(provider, result string) {
+	m.introspections.WithLabelValues(provider, result).Inc()
+}
+
 // forget drops what was counted of a provider that is no longer configured.
 func (m *metrics) forget(provider string) {
 	m.verifications.DeletePartialMatch(prometheus.Labels{"provider": provider})
 	m.fetches.DeletePartialMatch(prometheus.Labels{"provider": provider})
+	m.introspections.DeletePartialMatch(prometheus.Labels{"provider": provider})
 }
 
 // states tells, when it is asked, how the configured providers' keys are.
@@ -103,11 +113,13 @@ func (s *states) Describe(out chan<- *prometheus.Desc) {
 func (s *states) Collect(out chan<- prometheus.Metric) {
 	now := s.pool.now()
 	for _, p := range s.pool.current.Load().providers {
-		keys := 0
-		if set := p.keys.trusted(now); set != nil {
-			keys = len(set.keys)
+		if p.usesKeys() {
+			keys := 0
+			if set := p.keys.trusted(now); set != nil {
+				keys = len(set.keys)
+			}
+			out <- prometheus.MustNewConstMetric(s.keys, prometheus.GaugeValue, float64(keys), p.Name)
 		}
-		out <- prometheus.MustNewConstMetric(s.keys, prometheus.GaugeValue, float64(keys), p.Name)
 		if set := p.keys.set.Load(); set != nil {
 			out <- prometheus.MustNewConstMetric(s.age, prometheus.GaugeValue, now.Sub(set.at).Seconds(), p.Name)
 		}

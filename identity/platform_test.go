@@ -2,9 +2,14 @@ package identity_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -140,10 +145,24 @@ func TestClusterKeys(t *testing.T) {
 	}
 }
 
-// unrelatedCA is the certificate of a server that isn't there.
+// unrelatedCA is a CA that vouches for nobody here.
 func unrelatedCA(t *testing.T) string {
 	t.Helper()
-	return pemOf(t, newECKey(t))
+	key := newECKey(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "another"}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// never is a store of marks that nobody may ask.
+type never struct{ t *testing.T }
+
+func (n never) Claim(context.Context, string, time.Time, time.Time) (bool, error) {
+	n.t.Error("a client's token was used up")
+	return false, nil
 }
 
 func TestProviderFaultsOfPlatforms(t *testing.T) {
@@ -174,7 +193,9 @@ func TestProviderFaultsOfPlatforms(t *testing.T) {
 func TestJWTSVIDs(t *testing.T) {
 	c := newClock()
 	p, q := newIDP(t, c), newIDP(t, c)
-	bundle := func(of *idp) { of.publish(strings.Replace(jwk(t, "k1", of.key.Public()), `"use":"sig"`, `"use":"jwt-svid"`, 1)) }
+	bundle := func(of *idp) {
+		of.publish(strings.Replace(jwk(t, "k1", of.key.Public()), `"use":"sig"`, `"use":"jwt-svid"`, 1))
+	}
 	bundle(p)
 	bundle(q)
 	domain := func(of *idp, name string) identity.Provider {

@@ -35,6 +35,8 @@ type snapshot struct {
 	generation uint64
 	providers  []*provider
 	byIssuer   map[string]*provider
+	// introspects says that some provider is asked about its access tokens.
+	introspects bool
 	// byTrustDomain are those of JWT-SVIDs.
 	byTrustDomain map[string]*provider
 }
@@ -42,10 +44,15 @@ type snapshot struct {
 // provider is a Provider at work.
 type provider struct {
 	Provider
-	groups   []string // the path of GroupsClaim
-	keys     *keySource
-	skew     *skew
-	accepted prometheus.Counter
+	groups []string // the path of GroupsClaim
+	roles  []string // the path of RolesClaim; nil for none
+	// tenancies are its issuers, each with what it stands for.
+	tenancies map[string]tenancy
+	keys      *keySource
+	skew      *skew
+	// introspector is what its access tokens are asked about with; nil where they are verified by its keys.
+	introspector *introspector
+	accepted     prometheus.Counter
 }
 
 // New makes a Pool. Its keys are fetched once Run runs, or when the first token asks for them.
@@ -105,7 +112,7 @@ type Prepared struct {
 // Prepare checks a new set of providers. Nothing changes before Commit, so that a reload of several parts can be all or
 // nothing. Its error names every fault. There is one reload at a time.
 func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
-	if err := checkProviders(providers, p.config.Once); err != nil {
+	if err := p.config.checkProviders(providers); err != nil {
 		return nil, err
 	}
 	before := p.current.Load()
@@ -114,7 +121,10 @@ func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 	for _, settings := range slices.SortedFunc(slices.Values(providers), func(a, b Provider) int { return strings.Compare(a.Name, b.Name) }) {
 		made := p.prepare(settings.withDefaults(), before)
 		next.providers = append(next.providers, made)
-		next.byIssuer[made.Issuer] = made
+		next.introspects = next.introspects || made.introspector != nil
+		for issuer := range made.tenancies {
+			next.byIssuer[issuer] = made
+		}
 		if made.TrustDomain != "" {
 			next.byTrustDomain[made.TrustDomain] = made
 		}
@@ -124,11 +134,25 @@ func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 
 // prepare keeps the keys of a provider whose keys come from where they came from before.
 func (p *Pool) prepare(settings Provider, before *snapshot) *provider {
+	made := p.prepareKeys(settings, before)
+	if made.introspector == nil && settings.Introspection != nil {
+		made.introspector = newIntrospector(p.config, p.metrics, settings, made.skew)
+	}
+	return made
+}
+
+func (p *Pool) prepareKeys(settings Provider, before *snapshot) *provider {
 	groups, _ := parsePath(settings.GroupsClaim) // checked
-	made := &provider{Provider: settings, groups: groups, accepted: p.metrics.accepted(settings.Name), skew: &skew{}}
+	made := &provider{Provider: settings, groups: groups, tenancies: settings.tenancies(), accepted: p.metrics.accepted(settings.Name), skew: &skew{}}
+	if settings.RolesClaim != "" {
+		made.roles, _ = parsePath(settings.RolesClaim)
+	}
 	for _, old := range before.providers {
 		if old.Name == settings.Name && old.Issuer == settings.Issuer {
 			made.skew = old.skew
+			if reflect.DeepEqual(old.Introspection, settings.Introspection) {
+				made.introspector = old.introspector
+			}
 		}
 		if old.keys.origin == originOf(settings) {
 			made.keys = old.keys
@@ -157,6 +181,9 @@ func (n *Prepared) swap() {
 	n.next.generation = n.pool.made.Add(1)
 	n.pool.current.Store(n.next)
 	for _, old := range before.providers {
+		if old.introspector != nil && !n.next.asks(old.introspector) {
+			old.introspector.client.CloseIdleConnections()
+		}
 		if !n.next.uses(old.keys) {
 			if client := old.keys.client.Load(); client != nil {
 				client.CloseIdleConnections()
@@ -189,6 +216,10 @@ func (s *snapshot) uses(keys *keySource) bool {
 	return false
 }
 
+func (s *snapshot) asks(i *introspector) bool {
+	return slices.ContainsFunc(s.providers, func(p *provider) bool { return p.introspector == i })
+}
+
 func (s *snapshot) names(name string) bool {
 	for _, p := range s.providers {
 		if p.Name == name {
@@ -217,14 +248,19 @@ func (p *Pool) Run(ctx context.Context) {
 func (p *Pool) refreshDue() {
 	now := p.now()
 	for _, provider := range p.current.Load().providers {
-		provider.keys.refreshIfDue(now)
+		if provider.usesKeys() {
+			provider.keys.refreshIfDue(now)
+		}
+		if provider.introspector != nil {
+			provider.introspector.probeIfDue(now)
+		}
 	}
 }
 
 // Refresh fetches the keys of all providers now and waits for it, at most until ctx ends. Its error names the providers
 // whose keys could not be fetched.
 func (p *Pool) Refresh(ctx context.Context) error {
-	providers := p.current.Load().providers
+	providers := slices.DeleteFunc(slices.Clone(p.current.Load().providers), func(p *provider) bool { return !p.usesKeys() })
 	flights := make([]*flight, len(providers))
 	for i, provider := range providers {
 		flights[i] = provider.keys.fetch(p.now())
@@ -243,12 +279,18 @@ func (p *Pool) Refresh(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Health names the providers that have no keys to verify tokens by, and why; nil if there are none.
+// Health names the providers that have no keys to verify tokens by, or that can't be asked about tokens, and why; nil if
+// there are none.
 func (p *Pool) Health() error {
 	now := p.now()
 	var faults []error
 	for _, provider := range p.current.Load().providers {
-		if set := provider.keys.trusted(now); set == nil || len(set.keys) == 0 {
+		if provider.introspector != nil {
+			if err := provider.introspector.trouble(); err != nil {
+				faults = append(faults, fmt.Errorf("%s can't be asked about its access tokens: %w", provider.Name, err))
+			}
+		}
+		if set := provider.keys.trusted(now); provider.usesKeys() && (set == nil || len(set.keys) == 0) {
 			faults = append(faults, fmt.Errorf("no usable keys of %s: %w", provider.Name, provider.keys.trouble()))
 		}
 	}

@@ -36,8 +36,11 @@ func (t *trial) checkProfile() error {
 		return t.Refuse(exchange.ReasonSenderConstrained,
 			"is bound to a key of its sender (cnf), whose proof can't be checked here; get one that is not bound (no DPoP, no mutual TLS)")
 	}
-	typ := mediaType(t.token.Header.Type)
-	if want := t.provider.RequireTyp; want != "" && typ != mediaType(want) {
+	typ := ""
+	if t.token != nil {
+		typ = mediaType(t.token.Header.Type)
+	}
+	if want := t.provider.RequireTyp; want != "" && t.token != nil && typ != mediaType(want) {
 		return t.Invalid("does not have the typ in its header that require_typ of the identity provider %s asks for", t.provider.Name)
 	}
 	found := t.kind(typ)

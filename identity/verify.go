@@ -27,7 +27,7 @@ func (p *Pool) Verify(ctx context.Context, presented exchange.Presented, use exc
 	}
 	p.metrics.misses.Inc()
 
-	t := &trial{Refuser: refusal.Refuser{Use: use}, now: now, declared: presented.Type, sum: sum, clientAudience: p.config.ClientAudience}
+	t := &trial{Refuser: refusal.Refuser{Use: use}, now: now, declared: presented.Type, sum: sum, clientAudience: p.config.ClientAudience, source: p.config.Groups}
 	made, err := t.run(ctx, current, text)
 	if err != nil {
 		p.metrics.refused(t.provider, err)
@@ -61,12 +61,14 @@ type trial struct {
 	now      time.Time
 	declared exchange.TokenType
 	sum      [sha256.Size]byte
-	provider *provider // nil until it is chosen
-	token    *jwt.Token
+	provider *provider  // nil until it is chosen
+	token    *jwt.Token // nil of an opaque token
+	inquiry  *inquiry   // nil of a token that is verified by a key
 	claims   map[string]any
 	key      *key
 
-	clientAudience string // of Config
+	clientAudience string      // of Config
+	source         GroupSource // of Config
 }
 
 // roleOf numbers the uses that a token is judged differently for.
@@ -82,18 +84,16 @@ func roleOf(use exchange.Use) uint8 {
 
 // run is the whole way of a token that wasn't verified before.
 func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, error) {
-	var err error
-	if t.token, err = jwt.Parse(text); err != nil {
-		return nil, t.Invalid("%s", err)
-	}
-	t.claims = t.token.Claims
-	if err := t.choose(s); err != nil {
+	if err := t.read(s, text); err != nil {
 		return nil, err
 	}
 	if err := t.checkType(); err != nil {
 		return nil, err
 	}
-	if err := t.checkSignature(ctx); err != nil {
+	if err := t.prove(ctx, text); err != nil {
+		return nil, err
+	}
+	if err := t.checkTenant(); err != nil {
 		return nil, err
 	}
 	if err := t.checkProfile(); err != nil {
@@ -117,7 +117,37 @@ func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, erro
 		return nil, err
 	}
 	identity.IssuedAt, identity.Expiry = span.issued, span.expiry
-	return &entry{identity: identity, span: span, key: t.key, provider: t.provider, payload: t.token.PayloadBytes()}, nil
+	until, err := t.resolve(ctx, t.source, identity)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{identity: identity, span: span, key: t.key, provider: t.provider, groupsUntil: until}
+	if t.inquiry != nil {
+		e.payload, e.believed = t.inquiry.bytes, t.inquiry.at.Add(maxAnswerAge)
+	} else {
+		e.payload = t.token.PayloadBytes()
+	}
+	return e, nil
+}
+
+// read finds the provider, by what the token has for that: its iss, or how it begins.
+func (t *trial) read(s *snapshot, text string) (err error) {
+	if t.declared == exchange.TypeAccessToken && s.introspects && opaque(text) {
+		return t.chooseByPrefix(s, text)
+	}
+	if t.token, err = jwt.Parse(text); err != nil {
+		return t.Invalid("%s", err)
+	}
+	t.claims = t.token.Claims
+	return t.choose(s)
+}
+
+// prove has one of the provider's keys, or the provider itself, vouch for the token.
+func (t *trial) prove(ctx context.Context, text string) error {
+	if t.declared == exchange.TypeAccessToken && t.provider.introspector != nil {
+		return t.inquire(ctx, text)
+	}
+	return t.checkSignature(ctx)
 }
 
 // choose finds the provider. The iss is not to be trusted yet, and only chooses among those that are configured.
@@ -171,7 +201,7 @@ func (t *trial) checkSignature(ctx context.Context) error {
 	for attempt := range 2 {
 		if attempt == 1 {
 			if err := keys.ask(ctx, t.now); err != nil {
-				return t.unavailable(err)
+				return t.unavailable(err, "has no keys that can be had")
 			}
 		}
 		fit = keys.trusted(t.now).candidates(header)
@@ -194,13 +224,13 @@ func (t *trial) checkSignature(ctx context.Context) error {
 	return t.Invalid("names a key (kid) that the identity provider %s does not publish for its algorithm", t.provider.Name)
 }
 
-// unavailable turns the keys' trouble into an answer.
-func (t *trial) unavailable(err error) error {
+// unavailable turns the provider's trouble into an answer.
+func (t *trial) unavailable(err error, trouble string) error {
 	var u *unavailable
 	if !errors.As(err, &u) {
 		return err // the caller's own deadline
 	}
 	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable,
-		"the keys of the identity provider %s can't be had at the moment, so its tokens can't be verified; ask again shortly", t.provider.Name).
+		"the identity provider %s %s at the moment, so its tokens can't be verified; ask again shortly", t.provider.Name, trouble).
 		After(u.retry).Because(u)
 }
