@@ -15,11 +15,11 @@ func (t *trial) groups() (exchange.Groups, error) {
 	if t.elsewhere(t.provider.groups) || t.provider.roles != nil && t.elsewhere(t.provider.roles) {
 		return exchange.Groups{Overage: true}, nil
 	}
-	names, err := t.list(t.provider.groups)
+	names, err := t.list("groups", t.provider.groups)
 	if err != nil || names == nil {
 		return exchange.Groups{}, err
 	}
-	roles, err := t.list(t.provider.roles)
+	roles, err := t.list("roles", t.provider.roles)
 	if err != nil {
 		return exchange.Groups{}, err
 	}
@@ -32,8 +32,9 @@ func known(names []string) exchange.Groups {
 	return exchange.Groups{Known: true, Names: slices.Compact(names)}
 }
 
-// list reads the array of strings at a path; nil where there is none, and where there is no path.
-func (t *trial) list(path []string) ([]string, error) {
+// list reads the array of strings at the path of groups_claim or roles_claim; nil where there is none, and where there is
+// no path.
+func (t *trial) list(what string, path []string) ([]string, error) {
 	if path == nil {
 		return nil, nil
 	}
@@ -41,7 +42,7 @@ func (t *trial) list(path []string) ([]string, error) {
 	for _, name := range path {
 		object, ok := value.(map[string]any)
 		if !ok {
-			return nil, t.groupsMalformed()
+			return nil, t.malformed(what)
 		}
 		if value = object[name]; value == nil {
 			return nil, nil
@@ -49,22 +50,22 @@ func (t *trial) list(path []string) ([]string, error) {
 	}
 	list, ok := value.([]any)
 	if !ok {
-		return nil, t.groupsMalformed()
+		return nil, t.malformed(what)
 	}
 	names := make([]string, 0, len(list))
 	for _, element := range list {
 		name, ok := element.(string)
 		if !ok || name == "" {
-			return nil, t.groupsMalformed()
+			return nil, t.malformed(what)
 		}
 		names = append(names, name)
 	}
 	return names, nil
 }
 
-func (t *trial) groupsMalformed() error {
+func (t *trial) malformed(what string) error {
 	return t.Refuse(exchange.ReasonGroupsMalformed,
-		"has a claim of groups or roles that is not an array of strings; mend the claim at the identity provider %s, or its groups_claim or roles_claim here", t.provider.Name)
+		"has a %s claim that is not an array of strings; mend the claim at the identity provider %s, or its %s_claim here", what, t.provider.Name, what)
 }
 
 // elsewhere reports whether the token says that it doesn't carry a claim, or not all of it: Entra ID puts a pointer in

@@ -36,7 +36,7 @@ func (t *trial) resolve(ctx context.Context, source GroupSource, id *exchange.Id
 	if !entraID.MatchString(object) {
 		return time.Time{}, t.Invalid("leaves its groups out, and has no oid by which to ask for them, or one that is no id")
 	}
-	roles, err := t.list(t.provider.roles)
+	roles, err := t.list("roles", t.provider.roles)
 	if err != nil {
 		return time.Time{}, err
 	}
