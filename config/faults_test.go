@@ -120,7 +120,7 @@ policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name 
 4:9: identity_providers.okta: missing key "token_types"; add it: access_token, id_token, jwt`},
 		{"provider that is a text", provider, "x", `4:9: identity_providers.okta: wanted a mapping, found a text`},
 		{"preset", provider, "{preset: oktta, issuer: https://o, audiences: [a], token_types: [jwt]}", `4:18: identity_providers.okta.preset: unknown value "oktta"; did you mean "okta"?`},
-		{"preset far off", provider, "{preset: salesforce, issuer: https://o, audiences: [a], token_types: [jwt]}", `4:18: identity_providers.okta.preset: unknown value "salesforce"; write entra, github_actions, google, keycloak or okta`},
+		{"preset far off", provider, "{preset: salesforce, issuer: https://o, audiences: [a], token_types: [jwt]}", `4:18: identity_providers.okta.preset: unknown value "salesforce"; write entra, github_actions, gitlab, google, keycloak, kubernetes, okta or spiffe`},
 		{"github not shared", provider, "{preset: github_actions, audiences: [a], shared: false}", `4:58: identity_providers.okta.shared: this issuer is everybody's; leave it out`},
 		{"same issuer twice", "clients:\n", "  other: {issuer: https://okta.example, audiences: [a], token_types: [jwt]}\nclients:\n", `5:3: identity_providers.other: has the issuer of "okta" too; make one provider of them: a person is one identity`},
 		{"symmetric algorithm", "token_types: [jwt]", "token_types: [jwt], algorithms: [HS256, none]", `4:96: identity_providers.okta.algorithms[0]: HS256 proves nothing: the key would be no secret; name asymmetric algorithms
@@ -139,6 +139,20 @@ policy: {`, `17:7: audit.exports[0]: more than one destination: file, url; name 
 		{"overage", "token_types: [jwt]", "token_types: [jwt], groups_overage: allow", `4:99: identity_providers.okta.groups_overage: unknown value "allow"; write deny or graph`},
 		{"clock skew", "token_types: [jwt]", "token_types: [jwt], clock_skew: 11m, max_token_age: 0s", `4:95: identity_providers.okta.clock_skew: longer than 10m; make it shorter, or leave it out for 30s
 4:115: identity_providers.okta.max_token_age: shorter than 1s; make it longer, or leave it out for 24h`},
+		{"introspection", "token_types: [jwt]", "token_types: [jwt], introspection: {endpoint: http://idp.example, prefix: \"a b\"}", `4:98: identity_providers.okta.introspection: missing key "client_id"; add it
+4:98: identity_providers.okta.introspection: missing key "client_secret_file"; add it, or client_secret_env
+4:98: identity_providers.okta.introspection: only access tokens are asked about, and access_token is not among token_types; add it there, or leave this out
+4:109: identity_providers.okta.introspection.endpoint: http:// is for a loopback host only, and "idp.example" is none; use https://
+4:137: identity_providers.okta.introspection.prefix: no token begins so; write letters, digits and -._~+/ alone (RFC 6750), or leave it out`},
+		{"introspection beside keys", "token_types: [jwt]", "token_types: [access_token], jwks_uri: https://k, require_typ: at+jwt, introspection: {endpoint: https://i, client_id: a, client_secret_file: there}", `4:102: identity_providers.okta.jwks_uri: of no use where all tokens are asked about (introspection); leave it out
+4:126: identity_providers.okta.require_typ: of no use where all tokens are asked about (introspection); leave it out`},
+		{"introspection of a preset without", provider, "{preset: gitlab, audiences: [a], introspection: {endpoint: https://i, client_id: a, client_secret_file: there}}", `4:57: identity_providers.okta.introspection: nobody can be asked about tokens of the preset gitlab; leave it out: its tokens are JWTs`},
+		{"two introspections", provider, `{issuer: https://a, audiences: [a], token_types: [access_token], introspection: {endpoint: https://i, client_id: a, client_secret_file: there}}
+  second: {issuer: https://b, audiences: [a], token_types: [access_token], introspection: {endpoint: https://i, client_id: a, client_secret_file: there}}
+  third: {issuer: https://c, audiences: [a], token_types: [access_token], introspection: {endpoint: https://i, client_id: a, client_secret_file: there, prefix: x}}
+  fourth: {issuer: https://d, audiences: [a], token_types: [access_token], introspection: {endpoint: https://i, client_id: a, client_secret_file: there, prefix: x}}`,
+			`5:91: identity_providers.second.introspection: missing key "prefix"; add it, here or for "okta", which has none either: how its opaque tokens begin
+7:162: identity_providers.fourth.introspection.prefix: the same as that of "third"; an opaque token must lead to one provider: make one of them longer`},
 		{"audience claim", "audiences: [lakegate]", "audiences: [\"a b\"]", `4:52: identity_providers.okta.audiences[0]: not an audience; write it in printable ASCII without spaces and quotes`},
 
 		{"client id", "  kong:", "  \"kong\\u00e9\":", `6:3: clients: "kongé" is no client id; write it in printable ASCII (RFC 6749 Appendix A.1)`},
@@ -220,7 +234,6 @@ func TestNotAvailableYet(t *testing.T) {
 4:50: identity_providers.okta.token_types[0]: not available yet: SAML assertions as subject tokens`},
 		{provider, "{aws: {account_ids: [\"1\"]}, token_types: [aws4_request]}", `4:15: identity_providers.okta.aws: not available yet: AWS identities as subject tokens
 4:51: identity_providers.okta.token_types[0]: not available yet: AWS identities as subject tokens`},
-		{"token_types: [jwt]", "token_types: [jwt], introspection: {endpoint: x}", `4:98: identity_providers.okta.introspection: not available yet: opaque subject tokens`},
 		{"audiences: [prod]", "audiences: [prod]\n    identity: true", `12:15: clients.kong.identity: not available yet: signed identities in answers`},
 		{"  accounts:", "  federation: {publish_directory: x}\n  accounts:", `13:35: databricks.federation.publish_directory: not available yet: publishing discovery document and keys as files`},
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},

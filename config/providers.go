@@ -94,7 +94,7 @@ type providerFile struct {
 func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider {
 	named(c, m, "identity_providers", strictyaml.CheckName)
 	providers := map[string]Provider{}
-	issuers := map[string]string{}
+	issuers, prefixes := map[string]string{}, map[string]string{}
 	for _, e := range m.Entries {
 		f, path := e.Value, "identity_providers."+e.Key
 		if f.Pos.IsZero() {
@@ -102,6 +102,7 @@ func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider 
 		}
 		p := c.provider(&f, path)
 		c.oneProvider(issuers, p, e.Key, e.Pos)
+		c.onePrefix(prefixes, &f, p, e.Key)
 		providers[e.Key] = p
 	}
 	return providers
@@ -128,9 +129,6 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 		return c.awsProvider(f, path)
 	}
 	p := presetProvider(f.Preset.V)
-	if f.Introspection.Set() {
-		p.Introspection = c.introspection(f, path)
-	}
 	if f.Issuer.Set() {
 		p.Issuer = string(f.Issuer.V)
 	}
@@ -162,6 +160,7 @@ func (c *checker) provider(f *providerFile, path string) Provider {
 	p.SingleUse = f.SingleUse.V
 	c.entra(f, path, &p)
 	c.platform(f, path, &p)
+	c.introspection(f, path, &p)
 	c.needed(f, path, p)
 	return p
 }

@@ -28,6 +28,11 @@ func providersOf(cfg *config.Config) []identity.Provider {
 			SingleUse:     p.SingleUse,
 			SubjectClaims: map[exchange.TokenType]string{},
 		}
+		if in := p.Introspection; in != nil {
+			made.Introspection = &identity.Introspection{
+				Endpoint: in.Endpoint, ClientID: in.ClientID, ClientSecret: exchange.Secret(in.ClientSecret.Reveal()), Prefix: in.Prefix,
+			}
+		}
 		for _, short := range p.TokenTypes {
 			made.TokenTypes = append(made.TokenTypes, urns[short])
 		}
@@ -147,6 +152,11 @@ func filesOf(path string, cfg *config.Config) []string {
 	for _, c := range cfg.Databricks.Credentials {
 		if c.ClientSecret.File != "" {
 			files = append(files, c.ClientSecret.File)
+		}
+	}
+	for _, p := range cfg.IdentityProviders {
+		if p.Introspection != nil && p.Introspection.ClientSecret.File != "" {
+			files = append(files, p.Introspection.ClientSecret.File)
 		}
 	}
 	for _, c := range cfg.Clients {
