@@ -250,7 +250,10 @@ func (l *Log) encode(e *exchange.Event) {
 	switch {
 	case e.Exchange != nil:
 		a := e.Exchange
-		subject, actor := l.subject(e, a.Subject), l.subject(e, a.Actor)
+		subject, actor := l.subject(e, a.Subject), ""
+		if !a.ActorTold {
+			actor = l.subject(e, a.Actor)
+		}
 		if first := l.repeats(a, subject, actor); first != nil {
 			l.start(typeRepeat, e.ID, e.Time)
 			l.line.repeat(a, first)

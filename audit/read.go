@@ -46,7 +46,14 @@ type Reference struct {
 	ID      string `json:"id"`
 	Issuer  string `json:"issuer"`
 	Subject string `json:"sub"`
+	// Of an actor without a record of his own: From says where he is known from, "act" for that claim of the subject token,
+	// and Provider whose he is, "" where that isn't known.
+	Provider string `json:"provider"`
+	From     string `json:"from"`
 }
+
+// Told says that the reference is to an actor who is known by the subject token's word alone.
+func (r *Reference) Told() bool { return r.From == fromAct }
 
 // ExchangeRecord is one attempt; the record's id is the decision id.
 type ExchangeRecord struct {
@@ -57,7 +64,7 @@ type ExchangeRecord struct {
 	Peer     string     `json:"peer"`
 	Claimed  *Claimed   `json:"claimed"`
 	Subject  *Reference `json:"subject"`
-	// Actors are who acts for the subject, the nearest first.
+	// Actors are who acts for the subject, the current actor first, then who acted before him.
 	Actors        []Reference `json:"actors"`
 	Target        *Target     `json:"target"`
 	Outcome       string      `json:"outcome"`
@@ -76,6 +83,7 @@ type ExchangeRecord struct {
 	Cache         string      `json:"cache"`
 	TokenSHA256   string      `json:"token_sha256"`
 	SubjectToken  *Presented  `json:"subject_token"`
+	ActorToken    *Presented  `json:"actor_token"`
 	Duration      int64       `json:"duration_us"`
 }
 
@@ -101,7 +109,7 @@ type Detail struct {
 	Actions    []string `json:"actions"`
 }
 
-// Presented is the subject token as it came in.
+// Presented is a subject or actor token as it came in.
 type Presented struct {
 	// Type is the short name of the type that it was declared as: access_token, id_token, jwt.
 	Type   string `json:"type"`

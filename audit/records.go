@@ -46,9 +46,7 @@ func (e *encoder) exchange(a *exchange.Attempt, subject, actor string) {
 	}
 	if a.Actor != nil {
 		e.key("actors")
-		e.buf = append(e.buf, '[')
-		e.reference(a.Actor, actor)
-		e.buf = append(e.buf, ']')
+		e.actors(a, actor)
 	}
 	if a.Request != nil {
 		e.target(&a.Request.Target)
@@ -103,6 +101,30 @@ func (e *encoder) reference(who *exchange.Identity, record string) {
 	e.close()
 }
 
+// actors writes the whole chain, the current actor first. Whoever is known by the subject token's word alone has no record
+// of his own, and says so.
+func (e *encoder) actors(a *exchange.Attempt, record string) {
+	chain := a.Actors()
+	e.buf = append(e.buf, '[')
+	if !a.ActorTold {
+		e.reference(a.Actor, record)
+		chain = chain[1:]
+	}
+	for i := range chain {
+		e.comma()
+		e.buf = append(e.buf, '{')
+		e.text("provider", chain[i].Provider)
+		e.text("issuer", chain[i].Issuer)
+		e.text("sub", chain[i].Subject)
+		e.text("from", fromAct)
+		e.close()
+	}
+	e.buf = append(e.buf, ']')
+}
+
+// fromAct is where an actor is known from that has no token of his own.
+const fromAct = "act"
+
 func (e *encoder) target(t *exchange.Target) {
 	e.open("target")
 	e.clipped("workspace", t.Workspace)
@@ -131,16 +153,26 @@ func (e *encoder) grant(g *exchange.Grant) {
 }
 
 func (e *encoder) presented(a *exchange.Attempt) {
-	sum := a.SubjectTokenSHA256()
+	var subject, actor exchange.TokenType
+	if a.Request != nil {
+		subject = a.Request.Subject.Type
+		if a.Request.Actor != nil {
+			actor = a.Request.Actor.Type
+		}
+	}
+	e.token("subject_token", subject, a.Subject, a.SubjectTokenSHA256())
+	e.token("actor_token", actor, a.Actor, a.ActorTokenSHA256())
+}
+
+// token writes what is known of a token that was presented: who is nil where it did not verify.
+func (e *encoder) token(name string, declared exchange.TokenType, who *exchange.Identity, sum [32]byte) {
 	if sum == ([32]byte{}) {
 		return
 	}
-	e.open("subject_token")
-	if a.Request != nil {
-		e.text("type", shortType(a.Request.Subject.Type))
-	}
-	if a.Subject != nil {
-		e.text("jti", a.Subject.TokenID)
+	e.open(name)
+	e.text("type", shortType(declared))
+	if who != nil {
+		e.text("jti", who.TokenID)
 	}
 	e.hash("sha256", &sum)
 	e.close()

@@ -61,7 +61,13 @@ func (k *keyBuilder) sum(a *exchange.Attempt, subject, actor string) repeatKey {
 
 	presented := a.SubjectTokenSHA256()
 	k.buf = append(k.buf, presented[:]...)
-	k.text(string(request.Subject.Type), subject, actor, request.Target.Workspace, request.Target.Principal, request.Target.Resource)
+	// Of who acts by the subject token's word, that token says all.
+	actorSum, actorType := a.ActorTokenSHA256(), ""
+	if request.Actor != nil {
+		actorType = string(request.Actor.Type)
+	}
+	k.buf = append(k.buf, actorSum[:]...)
+	k.text(string(request.Subject.Type), actorType, subject, actor, request.Target.Workspace, request.Target.Principal, request.Target.Resource)
 
 	reason := ""
 	if a.Err != nil {

@@ -122,3 +122,6 @@ type Answer struct {
 	// DecisionID alone does.
 	Actors int
 }
+
+// ChainInRecordOnly is where an answer says that the chain of actors is to be found.
+const ChainInRecordOnly = "in_record_only"

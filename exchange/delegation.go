@@ -35,18 +35,18 @@ func (d Delegation) takes(c *Client) error {
 func (d Delegation) settle(a *Attempt) error {
 	told := a.Subject.Actors
 	switch {
-	case a.Actor != nil:
+	case a.Actor == nil && len(told) == 0:
+		return consentOfSubject(a)
+	case a.Actor == nil:
+		a.Actor, a.ActorTold, a.Prior = told[0].identity(a.Subject), true, told[1:]
+	case !a.ActorTold: // else an explanation has found him in the record of the past
 		a.Prior = told
 		if err := d.takes(a.Call.Client); err != nil {
 			return err
 		}
-	case len(told) > 0:
-		a.Actor, a.ActorTold, a.Prior = told[0].identity(a.Subject), true, told[1:]
-		if !d.Enabled {
-			return undelegated("the subject token says that somebody acts for its subject (act), and delegation is switched off here; present a token without act, or switch it on (delegation.enabled)")
-		}
-	default:
-		return consentOfSubject(a)
+	}
+	if !d.Enabled {
+		return undelegated("the subject token says that somebody acts for its subject (act), and delegation is switched off here; present a token without act, or switch it on (delegation.enabled)")
 	}
 	if err := known(a); err != nil {
 		return err

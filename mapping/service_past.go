@@ -28,9 +28,10 @@ type PastExchange struct {
 	// Subject is who the subject token spoke of, with the claims that were recorded: those that the policy reads. It is nil
 	// where the token did not verify, or where its record is gone. So is Actor, which is nil where nobody acted, too.
 	Subject, Actor *exchange.Identity
-	// Acted says that somebody acted for the subject.
-	Acted  bool
-	Target exchange.Target
+	// Acted says that somebody acted for the subject, ActorTold that he was known by the subject token's word alone.
+	Acted     bool
+	ActorTold bool
+	Target    exchange.Target
 
 	Outcome exchange.Outcome
 	Reason  exchange.Reason
@@ -140,7 +141,7 @@ func (w *rebuilding) attempt(p *Policy, client *exchange.Client) *exchange.Attem
 	} else {
 		w.miss("the client is judged by its registration of now")
 	}
-	return &exchange.Attempt{ID: past.ID, Time: past.Time, Call: &exchange.Call{Client: client}, Subject: past.Subject, Actor: past.Actor}
+	return &exchange.Attempt{ID: past.ID, Time: past.Time, Call: &exchange.Call{Client: client}, Subject: past.Subject, Actor: past.Actor, ActorTold: past.ActorTold}
 }
 
 // everything is a client that nothing is refused to.

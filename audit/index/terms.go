@@ -61,6 +61,9 @@ func (t *terms) exchange(r *audit.ExchangeRecord) {
 	if r.SubjectToken != nil {
 		t.add(FieldToken, r.SubjectToken.SHA256)
 	}
+	if r.ActorToken != nil {
+		t.add(FieldToken, r.ActorToken.SHA256)
+	}
 }
 
 func (t *terms) mint(r *audit.MintRecord) {

@@ -40,8 +40,13 @@ func (p past) Exchange(ctx context.Context, decisionID string) (*mapping.PastExc
 	if e.Subject, err = identityOf(found.Subject); err != nil {
 		return nil, err
 	}
-	e.Actor, err = identityOf(found.Actor)
-	return e, err
+	if e.Actor, err = identityOf(found.Actor); err != nil || len(x.Actors) == 0 || !x.Actors[0].Told() || e.Subject == nil {
+		return e, err
+	}
+	// Nothing else was known of him, and so it is all there is.
+	told := x.Actors[0]
+	e.Actor, e.ActorTold = &exchange.Identity{Provider: told.Provider, Issuer: told.Issuer, Subject: told.Subject, Expiry: e.Subject.Expiry}, true
+	return e, nil
 }
 
 func detailsOf(list []audit.Detail) (details exchange.Details) {

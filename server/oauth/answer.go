@@ -53,6 +53,13 @@ func appendAnswer(b []byte, a *exchange.Answer) []byte {
 	}
 	b = append(b, `,"decision_id":`...)
 	b = appendString(b, a.DecisionID)
+	if a.Actors > 0 {
+		b = append(b, `,"delegation":{"chain":"`+exchange.ChainInRecordOnly+`","decision_id":`...)
+		b = appendString(b, a.DecisionID)
+		b = append(b, `,"actors":`...)
+		b = strconv.AppendInt(b, int64(a.Actors), 10)
+		b = append(b, '}')
+	}
 	return append(b, '}', '\n')
 }
 

@@ -57,7 +57,16 @@ func responseOf(a *exchange.Answer) *stsv1.ExchangeResponse {
 		Scope:                strings.Join(a.Scopes, " "),
 		AuthorizationDetails: detailsList(a.Details),
 		DecisionId:           a.DecisionID,
+		Delegation:           delegationOf(a),
 	}
+}
+
+// delegationOf says where the chain of actors is; nil where nobody acts.
+func delegationOf(a *exchange.Answer) *stsv1.Delegation {
+	if a.Actors == 0 {
+		return nil
+	}
+	return &stsv1.Delegation{Chain: exchange.ChainInRecordOnly, DecisionId: a.DecisionID, Actors: int32(a.Actors)} //nolint:gosec // a token holds some dozens
 }
 
 func detailsList(details exchange.Details) *structpb.ListValue {

@@ -1304,7 +1304,7 @@ type Event struct {
 	Claimed *Claimed `protobuf:"bytes,10,opt,name=claimed,proto3" json:"claimed,omitempty"`
 	// Who became somebody.
 	Subject *Reference `protobuf:"bytes,11,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Who acted for the subject, the nearest first.
+	// Who acted for the subject: the current actor first, then who acted before him.
 	Actors []*Reference `protobuf:"bytes,12,rep,name=actors,proto3" json:"actors,omitempty"`
 	// What the request named.
 	Target *Target `protobuf:"bytes,13,opt,name=target,proto3" json:"target,omitempty"`
@@ -1396,6 +1396,8 @@ type Event struct {
 	Overflow bool `protobuf:"varint,56,opt,name=overflow,proto3" json:"overflow,omitempty"`
 	// Of a subject: nothing is known of its groups, which is not the same as none.
 	GroupsUnknown bool `protobuf:"varint,57,opt,name=groups_unknown,json=groupsUnknown,proto3" json:"groups_unknown,omitempty"`
+	// The actor token of an exchange, as it came in.
+	ActorToken    *PresentedToken `protobuf:"bytes,58,opt,name=actor_token,json=actorToken,proto3" json:"actor_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1829,6 +1831,13 @@ func (x *Event) GetGroupsUnknown() bool {
 	return false
 }
 
+func (x *Event) GetActorToken() *PresentedToken {
+	if x != nil {
+		return x.ActorToken
+	}
+	return nil
+}
+
 // Claimed is a client's word on its own caller.
 type Claimed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1901,7 +1910,11 @@ type Reference struct {
 	// Its issuer.
 	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// Its sub.
-	Sub           string `protobuf:"bytes,3,opt,name=sub,proto3" json:"sub,omitempty"`
+	Sub string `protobuf:"bytes,3,opt,name=sub,proto3" json:"sub,omitempty"`
+	// Where an actor is known from that has no subject event: "act" for that claim of the subject token (RFC 8693 §4.1).
+	From string `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// Whose such an actor is: the identity provider's name, unset where that isn't known.
+	Provider      string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1953,6 +1966,20 @@ func (x *Reference) GetIssuer() string {
 func (x *Reference) GetSub() string {
 	if x != nil {
 		return x.Sub
+	}
+	return ""
+}
+
+func (x *Reference) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Reference) GetProvider() string {
+	if x != nil {
+		return x.Provider
 	}
 	return ""
 }
@@ -2270,7 +2297,7 @@ const file_sts_v1_audit_proto_rawDesc = "" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x18\n" +
 	"\aoutcome\x18\x04 \x01(\tR\aoutcome\x12\x14\n" +
-	"\x05count\x18\x05 \x01(\x05R\x05count\"\xaa\x0f\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\"\xe3\x0f\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12.\n" +
@@ -2332,7 +2359,9 @@ const file_sts_v1_audit_proto_rawDesc = "" +
 	"\tentrances\x186 \x03(\tR\tentrances\x120\n" +
 	"\x05until\x187 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1a\n" +
 	"\boverflow\x188 \x01(\bR\boverflow\x12%\n" +
-	"\x0egroups_unknown\x189 \x01(\bR\rgroupsUnknown\x1a:\n" +
+	"\x0egroups_unknown\x189 \x01(\bR\rgroupsUnknown\x127\n" +
+	"\vactor_token\x18: \x01(\v2\x16.sts.v1.PresentedTokenR\n" +
+	"actorToken\x1a:\n" +
 	"\fReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"V\n" +
@@ -2340,11 +2369,13 @@ const file_sts_v1_audit_proto_rawDesc = "" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x14\n" +
 	"\x05route\x18\x02 \x01(\tR\x05route\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"E\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"u\n" +
 	"\tReference\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x10\n" +
-	"\x03sub\x18\x03 \x01(\tR\x03sub\"`\n" +
+	"\x03sub\x18\x03 \x01(\tR\x03sub\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x1a\n" +
+	"\bprovider\x18\x05 \x01(\tR\bprovider\"`\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1a\n" +
@@ -2442,25 +2473,26 @@ var file_sts_v1_audit_proto_depIdxs = []int32{
 	21, // 27: sts.v1.Event.caller:type_name -> sts.v1.Caller
 	22, // 28: sts.v1.Event.reasons:type_name -> sts.v1.Event.ReasonsEntry
 	23, // 29: sts.v1.Event.until:type_name -> google.protobuf.Timestamp
-	0,  // 30: sts.v1.AuditService.SearchEvents:input_type -> sts.v1.SearchEventsRequest
-	2,  // 31: sts.v1.AuditService.GetEvent:input_type -> sts.v1.GetEventRequest
-	4,  // 32: sts.v1.AuditService.TailEvents:input_type -> sts.v1.TailEventsRequest
-	6,  // 33: sts.v1.AuditService.LookupToken:input_type -> sts.v1.LookupTokenRequest
-	8,  // 34: sts.v1.AuditService.GetReceipt:input_type -> sts.v1.GetReceiptRequest
-	10, // 35: sts.v1.AuditService.ListCheckpoints:input_type -> sts.v1.ListCheckpointsRequest
-	13, // 36: sts.v1.AuditService.GetStatistics:input_type -> sts.v1.GetStatisticsRequest
-	1,  // 37: sts.v1.AuditService.SearchEvents:output_type -> sts.v1.SearchEventsResponse
-	3,  // 38: sts.v1.AuditService.GetEvent:output_type -> sts.v1.GetEventResponse
-	5,  // 39: sts.v1.AuditService.TailEvents:output_type -> sts.v1.TailEventsResponse
-	7,  // 40: sts.v1.AuditService.LookupToken:output_type -> sts.v1.LookupTokenResponse
-	9,  // 41: sts.v1.AuditService.GetReceipt:output_type -> sts.v1.GetReceiptResponse
-	11, // 42: sts.v1.AuditService.ListCheckpoints:output_type -> sts.v1.ListCheckpointsResponse
-	14, // 43: sts.v1.AuditService.GetStatistics:output_type -> sts.v1.GetStatisticsResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	20, // 30: sts.v1.Event.actor_token:type_name -> sts.v1.PresentedToken
+	0,  // 31: sts.v1.AuditService.SearchEvents:input_type -> sts.v1.SearchEventsRequest
+	2,  // 32: sts.v1.AuditService.GetEvent:input_type -> sts.v1.GetEventRequest
+	4,  // 33: sts.v1.AuditService.TailEvents:input_type -> sts.v1.TailEventsRequest
+	6,  // 34: sts.v1.AuditService.LookupToken:input_type -> sts.v1.LookupTokenRequest
+	8,  // 35: sts.v1.AuditService.GetReceipt:input_type -> sts.v1.GetReceiptRequest
+	10, // 36: sts.v1.AuditService.ListCheckpoints:input_type -> sts.v1.ListCheckpointsRequest
+	13, // 37: sts.v1.AuditService.GetStatistics:input_type -> sts.v1.GetStatisticsRequest
+	1,  // 38: sts.v1.AuditService.SearchEvents:output_type -> sts.v1.SearchEventsResponse
+	3,  // 39: sts.v1.AuditService.GetEvent:output_type -> sts.v1.GetEventResponse
+	5,  // 40: sts.v1.AuditService.TailEvents:output_type -> sts.v1.TailEventsResponse
+	7,  // 41: sts.v1.AuditService.LookupToken:output_type -> sts.v1.LookupTokenResponse
+	9,  // 42: sts.v1.AuditService.GetReceipt:output_type -> sts.v1.GetReceiptResponse
+	11, // 43: sts.v1.AuditService.ListCheckpoints:output_type -> sts.v1.ListCheckpointsResponse
+	14, // 44: sts.v1.AuditService.GetStatistics:output_type -> sts.v1.GetStatisticsResponse
+	38, // [38:45] is the sub-list for method output_type
+	31, // [31:38] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_sts_v1_audit_proto_init() }

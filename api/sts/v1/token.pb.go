@@ -204,7 +204,9 @@ type ExchangeResponse struct {
 	// The authorization details granted, where there are any (RFC 9396 §7).
 	AuthorizationDetails *structpb.ListValue `protobuf:"bytes,6,opt,name=authorization_details,json=authorizationDetails,proto3" json:"authorization_details,omitempty"`
 	// By which auditors find how this was decided: a UUIDv7. Ours, as an additional member (RFC 6749 §5.1).
-	DecisionId    string `protobuf:"bytes,7,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	DecisionId string `protobuf:"bytes,7,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	// Where somebody acts for the subject: where the chain of actors is to be found. Ours, as an additional member.
+	Delegation    *Delegation `protobuf:"bytes,8,opt,name=delegation,proto3" json:"delegation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +290,78 @@ func (x *ExchangeResponse) GetDecisionId() string {
 	return ""
 }
 
+func (x *ExchangeResponse) GetDelegation() *Delegation {
+	if x != nil {
+		return x.Delegation
+	}
+	return nil
+}
+
+// Delegation says what became of the chain of actors: access_token is a Databricks token, and those can carry no act
+// (RFC 8693 §1.1, §4.1).
+type Delegation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Always in_record_only: no token names the actors, only our audit record does.
+	Chain string `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	// The record that does.
+	DecisionId string `protobuf:"bytes,2,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	// How many actors it names.
+	Actors        int32 `protobuf:"varint,3,opt,name=actors,proto3" json:"actors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delegation) Reset() {
+	*x = Delegation{}
+	mi := &file_sts_v1_token_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delegation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delegation) ProtoMessage() {}
+
+func (x *Delegation) ProtoReflect() protoreflect.Message {
+	mi := &file_sts_v1_token_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delegation.ProtoReflect.Descriptor instead.
+func (*Delegation) Descriptor() ([]byte, []int) {
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Delegation) GetChain() string {
+	if x != nil {
+		return x.Chain
+	}
+	return ""
+}
+
+func (x *Delegation) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+func (x *Delegation) GetActors() int32 {
+	if x != nil {
+		return x.Actors
+	}
+	return 0
+}
+
 // BatchExchangeRequest is many requests of one client.
 type BatchExchangeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -305,7 +379,7 @@ type BatchExchangeRequest struct {
 
 func (x *BatchExchangeRequest) Reset() {
 	*x = BatchExchangeRequest{}
-	mi := &file_sts_v1_token_proto_msgTypes[2]
+	mi := &file_sts_v1_token_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +391,7 @@ func (x *BatchExchangeRequest) String() string {
 func (*BatchExchangeRequest) ProtoMessage() {}
 
 func (x *BatchExchangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[2]
+	mi := &file_sts_v1_token_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +404,7 @@ func (x *BatchExchangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchExchangeRequest.ProtoReflect.Descriptor instead.
 func (*BatchExchangeRequest) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{2}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *BatchExchangeRequest) GetRequests() []*ExchangeRequest {
@@ -372,7 +446,7 @@ type BatchExchangeResponse struct {
 
 func (x *BatchExchangeResponse) Reset() {
 	*x = BatchExchangeResponse{}
-	mi := &file_sts_v1_token_proto_msgTypes[3]
+	mi := &file_sts_v1_token_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +458,7 @@ func (x *BatchExchangeResponse) String() string {
 func (*BatchExchangeResponse) ProtoMessage() {}
 
 func (x *BatchExchangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[3]
+	mi := &file_sts_v1_token_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +471,7 @@ func (x *BatchExchangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchExchangeResponse.ProtoReflect.Descriptor instead.
 func (*BatchExchangeResponse) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{3}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BatchExchangeResponse) GetResults() []*BatchExchangeResult {
@@ -423,7 +497,7 @@ type BatchExchangeResult struct {
 
 func (x *BatchExchangeResult) Reset() {
 	*x = BatchExchangeResult{}
-	mi := &file_sts_v1_token_proto_msgTypes[4]
+	mi := &file_sts_v1_token_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +509,7 @@ func (x *BatchExchangeResult) String() string {
 func (*BatchExchangeResult) ProtoMessage() {}
 
 func (x *BatchExchangeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[4]
+	mi := &file_sts_v1_token_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +522,7 @@ func (x *BatchExchangeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchExchangeResult.ProtoReflect.Descriptor instead.
 func (*BatchExchangeResult) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{4}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BatchExchangeResult) GetOutcome() isBatchExchangeResult_Outcome {
@@ -515,7 +589,7 @@ type ExchangeError struct {
 
 func (x *ExchangeError) Reset() {
 	*x = ExchangeError{}
-	mi := &file_sts_v1_token_proto_msgTypes[5]
+	mi := &file_sts_v1_token_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +601,7 @@ func (x *ExchangeError) String() string {
 func (*ExchangeError) ProtoMessage() {}
 
 func (x *ExchangeError) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[5]
+	mi := &file_sts_v1_token_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +614,7 @@ func (x *ExchangeError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeError.ProtoReflect.Descriptor instead.
 func (*ExchangeError) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{5}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExchangeError) GetError() string {
@@ -604,7 +678,7 @@ type IntrospectRequest struct {
 
 func (x *IntrospectRequest) Reset() {
 	*x = IntrospectRequest{}
-	mi := &file_sts_v1_token_proto_msgTypes[6]
+	mi := &file_sts_v1_token_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +690,7 @@ func (x *IntrospectRequest) String() string {
 func (*IntrospectRequest) ProtoMessage() {}
 
 func (x *IntrospectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[6]
+	mi := &file_sts_v1_token_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +703,7 @@ func (x *IntrospectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntrospectRequest.ProtoReflect.Descriptor instead.
 func (*IntrospectRequest) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{6}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *IntrospectRequest) GetToken() string {
@@ -698,7 +772,7 @@ type IntrospectResponse struct {
 
 func (x *IntrospectResponse) Reset() {
 	*x = IntrospectResponse{}
-	mi := &file_sts_v1_token_proto_msgTypes[7]
+	mi := &file_sts_v1_token_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +784,7 @@ func (x *IntrospectResponse) String() string {
 func (*IntrospectResponse) ProtoMessage() {}
 
 func (x *IntrospectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[7]
+	mi := &file_sts_v1_token_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +797,7 @@ func (x *IntrospectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntrospectResponse.ProtoReflect.Descriptor instead.
 func (*IntrospectResponse) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{7}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *IntrospectResponse) GetActive() bool {
@@ -804,7 +878,7 @@ type SubjectIdentifier struct {
 
 func (x *SubjectIdentifier) Reset() {
 	*x = SubjectIdentifier{}
-	mi := &file_sts_v1_token_proto_msgTypes[8]
+	mi := &file_sts_v1_token_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +890,7 @@ func (x *SubjectIdentifier) String() string {
 func (*SubjectIdentifier) ProtoMessage() {}
 
 func (x *SubjectIdentifier) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[8]
+	mi := &file_sts_v1_token_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +903,7 @@ func (x *SubjectIdentifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubjectIdentifier.ProtoReflect.Descriptor instead.
 func (*SubjectIdentifier) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{8}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SubjectIdentifier) GetFormat() string {
@@ -866,7 +940,7 @@ type Actor struct {
 
 func (x *Actor) Reset() {
 	*x = Actor{}
-	mi := &file_sts_v1_token_proto_msgTypes[9]
+	mi := &file_sts_v1_token_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +952,7 @@ func (x *Actor) String() string {
 func (*Actor) ProtoMessage() {}
 
 func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[9]
+	mi := &file_sts_v1_token_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +965,7 @@ func (x *Actor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actor.ProtoReflect.Descriptor instead.
 func (*Actor) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{9}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Actor) GetIss() string {
@@ -927,7 +1001,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_sts_v1_token_proto_msgTypes[10]
+	mi := &file_sts_v1_token_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1013,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[10]
+	mi := &file_sts_v1_token_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1026,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{10}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RevokeRequest) GetToken() string {
@@ -999,7 +1073,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_sts_v1_token_proto_msgTypes[11]
+	mi := &file_sts_v1_token_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1085,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sts_v1_token_proto_msgTypes[11]
+	mi := &file_sts_v1_token_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1098,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_sts_v1_token_proto_rawDescGZIP(), []int{11}
+	return file_sts_v1_token_proto_rawDescGZIP(), []int{12}
 }
 
 var File_sts_v1_token_proto protoreflect.FileDescriptor
@@ -1048,7 +1122,7 @@ const file_sts_v1_token_proto_rawDesc = "" +
 	"\x10client_assertion\x18\v \x01(\tB\x03\x80\x01\x01R\x0fclientAssertion\x122\n" +
 	"\x15client_assertion_type\x18\f \x01(\tR\x13clientAssertionType\x12\x1b\n" +
 	"\tclient_id\x18\r \x01(\tR\bclientIdB\x1d\n" +
-	"\x1b_requested_lifetime_seconds\"\xac\x02\n" +
+	"\x1b_requested_lifetime_seconds\"\xe0\x02\n" +
 	"\x10ExchangeResponse\x12&\n" +
 	"\faccess_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\vaccessToken\x12*\n" +
 	"\x11issued_token_type\x18\x02 \x01(\tR\x0fissuedTokenType\x12\x1d\n" +
@@ -1059,7 +1133,16 @@ const file_sts_v1_token_proto_rawDesc = "" +
 	"\x05scope\x18\x05 \x01(\tR\x05scope\x12O\n" +
 	"\x15authorization_details\x18\x06 \x01(\v2\x1a.google.protobuf.ListValueR\x14authorizationDetails\x12\x1f\n" +
 	"\vdecision_id\x18\a \x01(\tR\n" +
-	"decisionId\"\xcc\x01\n" +
+	"decisionId\x122\n" +
+	"\n" +
+	"delegation\x18\b \x01(\v2\x12.sts.v1.DelegationR\n" +
+	"delegation\"[\n" +
+	"\n" +
+	"Delegation\x12\x14\n" +
+	"\x05chain\x18\x01 \x01(\tR\x05chain\x12\x1f\n" +
+	"\vdecision_id\x18\x02 \x01(\tR\n" +
+	"decisionId\x12\x16\n" +
+	"\x06actors\x18\x03 \x01(\x05R\x06actors\"\xcc\x01\n" +
 	"\x14BatchExchangeRequest\x123\n" +
 	"\brequests\x18\x01 \x03(\v2\x17.sts.v1.ExchangeRequestR\brequests\x12.\n" +
 	"\x10client_assertion\x18\x02 \x01(\tB\x03\x80\x01\x01R\x0fclientAssertion\x122\n" +
@@ -1130,47 +1213,49 @@ func file_sts_v1_token_proto_rawDescGZIP() []byte {
 	return file_sts_v1_token_proto_rawDescData
 }
 
-var file_sts_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sts_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_sts_v1_token_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),       // 0: sts.v1.ExchangeRequest
 	(*ExchangeResponse)(nil),      // 1: sts.v1.ExchangeResponse
-	(*BatchExchangeRequest)(nil),  // 2: sts.v1.BatchExchangeRequest
-	(*BatchExchangeResponse)(nil), // 3: sts.v1.BatchExchangeResponse
-	(*BatchExchangeResult)(nil),   // 4: sts.v1.BatchExchangeResult
-	(*ExchangeError)(nil),         // 5: sts.v1.ExchangeError
-	(*IntrospectRequest)(nil),     // 6: sts.v1.IntrospectRequest
-	(*IntrospectResponse)(nil),    // 7: sts.v1.IntrospectResponse
-	(*SubjectIdentifier)(nil),     // 8: sts.v1.SubjectIdentifier
-	(*Actor)(nil),                 // 9: sts.v1.Actor
-	(*RevokeRequest)(nil),         // 10: sts.v1.RevokeRequest
-	(*RevokeResponse)(nil),        // 11: sts.v1.RevokeResponse
-	(*structpb.ListValue)(nil),    // 12: google.protobuf.ListValue
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Delegation)(nil),            // 2: sts.v1.Delegation
+	(*BatchExchangeRequest)(nil),  // 3: sts.v1.BatchExchangeRequest
+	(*BatchExchangeResponse)(nil), // 4: sts.v1.BatchExchangeResponse
+	(*BatchExchangeResult)(nil),   // 5: sts.v1.BatchExchangeResult
+	(*ExchangeError)(nil),         // 6: sts.v1.ExchangeError
+	(*IntrospectRequest)(nil),     // 7: sts.v1.IntrospectRequest
+	(*IntrospectResponse)(nil),    // 8: sts.v1.IntrospectResponse
+	(*SubjectIdentifier)(nil),     // 9: sts.v1.SubjectIdentifier
+	(*Actor)(nil),                 // 10: sts.v1.Actor
+	(*RevokeRequest)(nil),         // 11: sts.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 12: sts.v1.RevokeResponse
+	(*structpb.ListValue)(nil),    // 13: google.protobuf.ListValue
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_sts_v1_token_proto_depIdxs = []int32{
-	12, // 0: sts.v1.ExchangeRequest.authorization_details:type_name -> google.protobuf.ListValue
-	12, // 1: sts.v1.ExchangeResponse.authorization_details:type_name -> google.protobuf.ListValue
-	0,  // 2: sts.v1.BatchExchangeRequest.requests:type_name -> sts.v1.ExchangeRequest
-	4,  // 3: sts.v1.BatchExchangeResponse.results:type_name -> sts.v1.BatchExchangeResult
-	1,  // 4: sts.v1.BatchExchangeResult.response:type_name -> sts.v1.ExchangeResponse
-	5,  // 5: sts.v1.BatchExchangeResult.error:type_name -> sts.v1.ExchangeError
-	13, // 6: sts.v1.IntrospectResponse.exp:type_name -> google.protobuf.Timestamp
-	13, // 7: sts.v1.IntrospectResponse.iat:type_name -> google.protobuf.Timestamp
-	8,  // 8: sts.v1.IntrospectResponse.sub_id:type_name -> sts.v1.SubjectIdentifier
-	9,  // 9: sts.v1.IntrospectResponse.act:type_name -> sts.v1.Actor
-	0,  // 10: sts.v1.TokenService.Exchange:input_type -> sts.v1.ExchangeRequest
-	2,  // 11: sts.v1.TokenService.BatchExchange:input_type -> sts.v1.BatchExchangeRequest
-	6,  // 12: sts.v1.TokenService.Introspect:input_type -> sts.v1.IntrospectRequest
-	10, // 13: sts.v1.TokenService.Revoke:input_type -> sts.v1.RevokeRequest
-	1,  // 14: sts.v1.TokenService.Exchange:output_type -> sts.v1.ExchangeResponse
-	3,  // 15: sts.v1.TokenService.BatchExchange:output_type -> sts.v1.BatchExchangeResponse
-	7,  // 16: sts.v1.TokenService.Introspect:output_type -> sts.v1.IntrospectResponse
-	11, // 17: sts.v1.TokenService.Revoke:output_type -> sts.v1.RevokeResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 0: sts.v1.ExchangeRequest.authorization_details:type_name -> google.protobuf.ListValue
+	13, // 1: sts.v1.ExchangeResponse.authorization_details:type_name -> google.protobuf.ListValue
+	2,  // 2: sts.v1.ExchangeResponse.delegation:type_name -> sts.v1.Delegation
+	0,  // 3: sts.v1.BatchExchangeRequest.requests:type_name -> sts.v1.ExchangeRequest
+	5,  // 4: sts.v1.BatchExchangeResponse.results:type_name -> sts.v1.BatchExchangeResult
+	1,  // 5: sts.v1.BatchExchangeResult.response:type_name -> sts.v1.ExchangeResponse
+	6,  // 6: sts.v1.BatchExchangeResult.error:type_name -> sts.v1.ExchangeError
+	14, // 7: sts.v1.IntrospectResponse.exp:type_name -> google.protobuf.Timestamp
+	14, // 8: sts.v1.IntrospectResponse.iat:type_name -> google.protobuf.Timestamp
+	9,  // 9: sts.v1.IntrospectResponse.sub_id:type_name -> sts.v1.SubjectIdentifier
+	10, // 10: sts.v1.IntrospectResponse.act:type_name -> sts.v1.Actor
+	0,  // 11: sts.v1.TokenService.Exchange:input_type -> sts.v1.ExchangeRequest
+	3,  // 12: sts.v1.TokenService.BatchExchange:input_type -> sts.v1.BatchExchangeRequest
+	7,  // 13: sts.v1.TokenService.Introspect:input_type -> sts.v1.IntrospectRequest
+	11, // 14: sts.v1.TokenService.Revoke:input_type -> sts.v1.RevokeRequest
+	1,  // 15: sts.v1.TokenService.Exchange:output_type -> sts.v1.ExchangeResponse
+	4,  // 16: sts.v1.TokenService.BatchExchange:output_type -> sts.v1.BatchExchangeResponse
+	8,  // 17: sts.v1.TokenService.Introspect:output_type -> sts.v1.IntrospectResponse
+	12, // 18: sts.v1.TokenService.Revoke:output_type -> sts.v1.RevokeResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sts_v1_token_proto_init() }
@@ -1179,18 +1264,18 @@ func file_sts_v1_token_proto_init() {
 		return
 	}
 	file_sts_v1_token_proto_msgTypes[0].OneofWrappers = []any{}
-	file_sts_v1_token_proto_msgTypes[4].OneofWrappers = []any{
+	file_sts_v1_token_proto_msgTypes[5].OneofWrappers = []any{
 		(*BatchExchangeResult_Response)(nil),
 		(*BatchExchangeResult_Error)(nil),
 	}
-	file_sts_v1_token_proto_msgTypes[5].OneofWrappers = []any{}
+	file_sts_v1_token_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sts_v1_token_proto_rawDesc), len(file_sts_v1_token_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
