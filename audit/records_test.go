@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"net/netip"
@@ -45,7 +46,29 @@ func unread() *exchange.Attempt {
 func delegated() *exchange.Attempt {
 	a := granted(alice(), databricksText)
 	a.Actor = &exchange.Identity{Provider: "okta", Issuer: "https://acme.okta.example", Subject: "agent-7", TokenID: "jti-2", Groups: exchange.Groups{Overage: true}}
+	a.Actor.TokenSHA256 = sha256.Sum256([]byte(actorToken))
+	a.Request.Actor = &exchange.Presented{Token: exchange.Secret(actorToken), Type: exchange.TypeJWT}
+	a.Prior = []exchange.Actor{{Provider: "okta", Issuer: "https://acme.okta.example", Subject: "agent-6"}, {Issuer: "https://elsewhere.example", Subject: "agent-5"}}
 	a.Token.Bound, a.Token.Cache, a.Token.TrueExpiry = exchange.BoundServed, exchange.CacheMemory, start.Add(time.Hour)
+	return a
+}
+
+// actorToken is what the actor of a delegated attempt presents.
+const actorToken = "the-token-of-agent-7"
+
+// told is an attempt in which somebody acts by the subject token's word alone.
+func told() *exchange.Attempt {
+	a := granted(alice(), databricksText)
+	a.Actor = &exchange.Identity{Provider: "okta", Issuer: "https://acme.okta.example", Subject: "agent-7"}
+	a.ActorTold, a.Prior = true, []exchange.Actor{{Issuer: "https://elsewhere.example", Subject: "agent-5"}}
+	return a
+}
+
+// unverifiedActor is an attempt whose actor token is no good.
+func unverifiedActor() *exchange.Attempt {
+	a := denied(exchange.CodeInvalidRequest, exchange.ReasonActorTokenInvalid)
+	a.Decision = exchange.Decision{}
+	a.Request.Actor = &exchange.Presented{Token: exchange.Secret(actorToken), Type: exchange.TypeIDToken}
 	return a
 }
 
@@ -94,6 +117,8 @@ func TestGolden(t *testing.T) {
 	}{
 		{"granted", exchange.Event{ID: decisionID, Time: start, Exchange: granted(alice(), databricksText)}},
 		{"delegated", exchange.Event{ID: decisionID, Time: start, Exchange: delegated()}},
+		{"delegated_told", exchange.Event{ID: decisionID, Time: start, Exchange: told()}},
+		{"delegated_unverified", exchange.Event{ID: decisionID, Time: start, Exchange: unverifiedActor()}},
 		{"denied", exchange.Event{ID: decisionID, Time: start, Exchange: denied(exchange.CodeNotGranted, exchange.ReasonNoMatchingRule)}},
 		{"unverified", exchange.Event{ID: decisionID, Time: start, Exchange: unverified()}},
 		{"unread", exchange.Event{ID: decisionID, Time: start, Exchange: unread()}},

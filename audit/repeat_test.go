@@ -38,6 +38,9 @@ func TestRepeats(t *testing.T) {
 		{"verified anew", func(a *exchange.Attempt) { a.Subject = other }, "exchange"},
 		{"declared type", func(a *exchange.Attempt) { a.Request.Subject.Type = exchange.TypeJWT }, "exchange"},
 		{"actor", func(a *exchange.Attempt) { a.Actor = other }, "exchange"},
+		{"actor token", func(a *exchange.Attempt) {
+			a.Request.Actor = &exchange.Presented{Token: "another", Type: exchange.TypeJWT}
+		}, "exchange"},
 		{"target", func(a *exchange.Attempt) { a.Request.Target.Principal = "" }, "exchange"},
 		{"rule", func(a *exchange.Attempt) { a.Decision.Rule = "other" }, "exchange"},
 		{"policy", func(a *exchange.Attempt) { a.Decision.Policy = "other" }, "exchange"},

@@ -25,7 +25,10 @@ func TestTermsOfEveryRecord(t *testing.T) {
 		{"granted", `type=exchange issuer=https://acme.okta.example subject=00u1 client=kong source=10.0.0.7 source=203.0.113.9 principal=models
 			principal=3f9c1c56-0000-4000-8000-00000000000a workspace=prod rule=scientists outcome=granted mint=01936f2e-0000-7000-8000-000000000002
 			token=` + tokenHash + ` token=` + subjectHash},
-		{"delegated", `type=exchange issuer=https://acme.okta.example subject=00u1 actor=agent-7 client=kong source=10.0.0.7 source=203.0.113.9 principal=models
+		{"delegated", `type=exchange issuer=https://acme.okta.example subject=00u1 actor=agent-7 actor=agent-6 actor=agent-5 client=kong source=10.0.0.7 source=203.0.113.9 principal=models
+			principal=3f9c1c56-0000-4000-8000-00000000000a workspace=prod rule=scientists outcome=granted mint=01936f2e-0000-7000-8000-000000000002
+			token=` + tokenHash + ` token=` + subjectHash + ` token=a1fe162e9feefb2ce5cb3bd4d9832329810ff1444d8efa01afcf79498442e85a`},
+		{"delegated_told", `type=exchange issuer=https://acme.okta.example subject=00u1 actor=agent-7 actor=agent-5 client=kong source=10.0.0.7 source=203.0.113.9 principal=models
 			principal=3f9c1c56-0000-4000-8000-00000000000a workspace=prod rule=scientists outcome=granted mint=01936f2e-0000-7000-8000-000000000002
 			token=` + tokenHash + ` token=` + subjectHash},
 		{"denied", `type=exchange issuer=https://acme.okta.example subject=00u1 client=kong source=10.0.0.7 source=203.0.113.9

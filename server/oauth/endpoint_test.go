@@ -381,6 +381,11 @@ func TestAnswerIsJSON(t *testing.T) {
 	var got struct {
 		AccessToken string           `json:"access_token"`
 		Details     exchange.Details `json:"authorization_details"`
+		Delegation  *struct {
+			Chain      string `json:"chain"`
+			DecisionID string `json:"decision_id"`
+			Actors     int    `json:"actors"`
+		} `json:"delegation"`
 	}
 	if err := json.Unmarshal(b.do(baseline()).Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -390,5 +395,15 @@ func TestAnswerIsJSON(t *testing.T) {
 	}
 	if diff := cmp.Diff(b.service.answer.Details, got.Details); diff != "" {
 		t.Error(diff)
+	}
+	if got.Delegation != nil {
+		t.Error("G01: a delegation where nobody acts")
+	}
+	b.service.answer.Actors = 2
+	if err := json.Unmarshal(b.do(baseline()).Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := got.Delegation; d == nil || d.Chain != "in_record_only" || d.DecisionID != b.service.answer.DecisionID || d.Actors != 2 {
+		t.Errorf("G20: delegation %+v", d)
 	}
 }

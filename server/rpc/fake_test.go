@@ -79,7 +79,7 @@ func (e *exchanger) Exchange(ctx context.Context, call *exchange.Call) (exchange
 	default:
 		return exchange.Answer{
 			AccessToken: exchange.Secret(token), IssuedTokenType: exchange.TypeAccessToken, ExpiresIn: 600,
-			Scopes: []string{"a", "b"}, DecisionID: "granted",
+			Scopes: []string{"a", "b"}, DecisionID: "granted", Actors: len(call.Params.ActorToken),
 			Details: exchange.Details{{Type: exchange.DetailTypeWorkspacePermission, ObjectType: "t", ObjectPath: "/p", Actions: []string{"x"}}},
 		}, nil
 	}

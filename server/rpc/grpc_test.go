@@ -64,6 +64,9 @@ func TestExchange(t *testing.T) {
 	if err != nil || got.GetAccessToken() != "s" || got.GetExpiresIn() != 600 || got.GetScope() != "a b" || got.GetTokenType() != "Bearer" {
 		t.Fatalf("%v, %v", got, err)
 	}
+	if d := got.GetDelegation(); d.GetChain() != "in_record_only" || d.GetDecisionId() != got.GetDecisionId() || d.GetActors() != 1 {
+		t.Errorf("G20: delegation %v", d)
+	}
 	call := b.exchanger.last(t)
 	want := exchange.Params{
 		GrantType: exchange.GrantTypeTokenExchange, SubjectToken: "s", SubjectTokenType: "st", ActorToken: "a", ActorTokenType: "at",
