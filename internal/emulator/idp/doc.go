@@ -5,6 +5,7 @@
 //	issuer.go   an issuer's keys: rotation, publication, withdrawal
 //	token.go    Token, the recipe; Mint and MintMany
 //	sign.go     signatures over arbitrary bytes, since JOSE libraries rightly refuse to make bad tokens
+//	introspect.go  opaque tokens, and the endpoint that tells what they are
 //	tamper.go   what is done to a token after it was signed
 //	control.go  POST /_emulator/tokens and /_emulator/keys
 //

@@ -2,6 +2,7 @@ package idp
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -33,6 +34,10 @@ type IssuerConfig struct {
 	// Algorithms are those of the keys that are published from the start; RS256 and ES256 if empty. Keys of other
 	// algorithms are made and published when a token asks for them. The first is that of a Token without Algorithm.
 	Algorithms []string `json:"algorithms"`
+	// Inquirers are the secrets of the clients that may ask about its tokens (RFC 7662), by client id; none if empty.
+	Inquirers map[string]string `json:"inquirers"`
+	// Prefix is how its opaque tokens begin.
+	Prefix string `json:"prefix"`
 }
 
 // Server is the emulated provider. Its routes are each issuer's discovery document and JWKS.
@@ -62,6 +67,10 @@ func New(cfg Config) (*Server, error) {
 		s.issuers = append(s.issuers, issuer)
 		s.Handle(issuer.DiscoveryRoute(), issuer.serveDiscovery)
 		s.Handle(issuer.JWKSRoute(), issuer.serveJWKS)
+		if len(c.Inquirers) > 0 {
+			s.Handle(issuer.IntrospectionRoute(), issuer.serveIntrospection)
+			s.Remember(slices.Collect(maps.Values(c.Inquirers))...)
+		}
 	}
 	s.Control("POST /_emulator/tokens", s.postTokens)
 	s.Control("POST /_emulator/keys", s.postKeys)
@@ -106,7 +115,7 @@ func (i *Issuer) JWKSURI() string { return i.base() + "/jwks" }
 func (i *Issuer) base() string { return i.srv.URL() + "/" + i.cfg.Name }
 
 func (i *Issuer) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
-	emulator.WriteJSON(w, http.StatusOK, map[string]any{
+	document := map[string]any{
 		"issuer":                                i.URL(),
 		"jwks_uri":                              i.JWKSURI(),
 		"authorization_endpoint":                i.base() + "/authorize",
@@ -114,7 +123,11 @@ func (i *Issuer) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"response_types_supported":              []string{"code"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": i.algorithms(),
-	})
+	}
+	if len(i.cfg.Inquirers) > 0 {
+		document["introspection_endpoint"] = i.IntrospectionEndpoint()
+	}
+	emulator.WriteJSON(w, http.StatusOK, document)
 }
 
 func (i *Issuer) serveJWKS(w http.ResponseWriter, _ *http.Request) {

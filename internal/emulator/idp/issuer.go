@@ -21,8 +21,9 @@ type Issuer struct {
 	cfg IssuerConfig
 	srv *Server
 
-	mu   sync.Mutex
-	keys []*key // oldest first
+	mu     sync.Mutex
+	keys   []*key             // oldest first
+	issued map[string]*issued // where it is asked about its tokens
 }
 
 // key is one signing key. Its private half is made in the background: RSA takes its time.

@@ -17,6 +17,9 @@ type Token struct {
 	Issuer string `json:"issuer"`
 	// Claims are laid over iss, sub, aud, iat, exp and jti; nil (JSON null) removes one. Integers stay integers.
 	Claims map[string]any `json:"claims"`
+	// Opaque makes a token that says nothing by itself, and is known to the introspection endpoint of an issuer that has one.
+	// Of the members below, Lifetime alone matters for it.
+	Opaque bool `json:"opaque"`
 	// Lifetime is exp − iat; 30 minutes if zero; may be negative.
 	Lifetime time.Duration `json:"-"`
 	// Header is laid over alg, kid and typ ("JWT"); nil removes one. It doesn't change how the token is signed.
@@ -89,6 +92,17 @@ func (s *Server) MintMany(n int, recipe func(i int) Token) ([]string, error) {
 }
 
 func (i *Issuer) mint(t Token) (string, error) {
+	if t.Opaque {
+		return i.mintOpaque(t)
+	}
+	token, err := i.mintJWT(t)
+	if err == nil && len(i.cfg.Inquirers) > 0 && !t.Forged && t.Tamper == "" {
+		i.rememberJWT(token)
+	}
+	return token, err
+}
+
+func (i *Issuer) mintJWT(t Token) (string, error) {
 	alg, err := i.algorithm(t)
 	if err != nil {
 		return "", err
