@@ -66,7 +66,7 @@ func (f *forger) claimTypes() {
 		"nbf":    {"has a bad nbf", []string{"a number", "a fraction"}},
 		"jti":    {"has a jti that is not a string", []string{"null", "an empty string"}},
 		"azp":    {"has a azp that is not a string", []string{"null", "an empty string"}},
-		"groups": {"has a groups claim that is not an array of strings", []string{"null", "an empty array"}},
+		"groups": {"that is not an array of strings", []string{"null", "an empty array"}},
 	}
 	for claim, of := range claims {
 		for name, value := range values {
