@@ -13,7 +13,9 @@ type Use string
 const (
 	UseSubject Use = "subject"
 	UseActor   Use = "actor"
-	// UseClient is to authenticate a client, by a token of its platform (RFC 7523 §2.2).
+	// UseClient is to authenticate a client, by a token of its platform (RFC 7523 §2.2). It must be for our issuer alone,
+	// whatever audiences the provider's tokens have otherwise; that it isn't is ReasonClientAuthenticationFailed. It is never
+	// used up.
 	UseClient Use = "client"
 	// UseBearer is to speak for its subject with our own API (RFC 6750).
 	UseBearer Use = "bearer"

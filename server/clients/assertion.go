@@ -28,18 +28,21 @@ const (
 // AssertionAlgorithms are what a client may sign its assertions with.
 func AssertionAlgorithms() []string { return []string{"ES256", "RS256", "PS256", "EdDSA"} }
 
-// byAssertion authenticates a client by a JWT that it signed (RFC 7523 §2.2, private_key_jwt). Up to the signature,
+// byAssertion authenticates a client by a JWT that it signed (RFC 7523 §2.2, private_key_jwt), or that its platform did. Up to the signature,
 // whatever fails gets one answer after the same work; after it, the caller holds the client's key and may be told.
 func (r *Registry) byAssertion(ctx context.Context, s *Snapshot, c *Credentials) (*exchange.Client, error) {
 	switch {
 	case r.once == nil || r.issuer == "":
 		return nil, errUnauthenticated()
-	case c.AssertionType != assertionType:
+	case c.AssertionType != assertionType && c.AssertionType != spiffeAssertionType:
 		return nil, badAssertion("client_assertion_type must be %s", assertionType)
 	}
 	token, err := jwt.Parse(c.Assertion.Reveal())
 	if err != nil {
 		return nil, badAssertion("client_assertion %s", err) // its text holds nothing of the token
+	}
+	if s.isFederated(token, c.AssertionType) {
+		return r.byPlatform(ctx, s, c, token)
 	}
 	if !slices.Contains(AssertionAlgorithms(), token.Header.Algorithm) {
 		return nil, badAssertion("client_assertion is not signed with one of %s", strings.Join(AssertionAlgorithms(), ", "))
@@ -82,8 +85,9 @@ func (r *Registry) signed(t *jwt.Token, keys []jwt.Key) bool {
 			return true
 		}
 	}
-	for ; tried < maxKeysPerAlgorithm; tried++ {
-		r.verify(r.decoys[t.Header.Algorithm], t)
+	decoy, there := r.decoys[t.Header.Algorithm]
+	for ; there && tried < maxKeysPerAlgorithm; tried++ {
+		r.verify(decoy, t)
 	}
 	return false
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/lakegate/sts/internal/jwt"
 )
 
 // CertificateName is what a client's certificate must say (RFC 8705 §2.1.2). Exactly one of its fields is set.
@@ -14,7 +16,8 @@ type CertificateName struct {
 	SubjectDN string
 	// SANDNS is one of the alternative names of type dNSName, in any case; a wildcard stands for itself alone.
 	SANDNS string
-	// SANURI is one of type uniformResourceIdentifier, letter for letter.
+	// SANURI is one of type uniformResourceIdentifier, letter for letter. Where it is a SPIFFE ID, the certificate must be an
+	// X.509-SVID, which has no other.
 	SANURI string
 }
 
@@ -26,6 +29,7 @@ type nameMatcher struct {
 	subject dn
 	dns     string
 	uri     string
+	spiffe  bool // uri is a SPIFFE ID
 }
 
 func newNameMatcher(n CertificateName) (m nameMatcher, err error) {
@@ -48,6 +52,11 @@ func newNameMatcher(n CertificateName) (m nameMatcher, err error) {
 		if u, err := url.Parse(n.SANURI); err != nil || !u.IsAbs() || u.String() != n.SANURI {
 			return m, errors.New("tls_client_auth_san_uri must be an absolute URI in its usual form, like spiffe://acme.example/nightly-etl")
 		}
+		if m.spiffe = strings.HasPrefix(n.SANURI, "spiffe:"); m.spiffe {
+			if _, err := jwt.ParseSPIFFEID(n.SANURI); err != nil {
+				return m, fmt.Errorf("tls_client_auth_san_uri is not the SPIFFE ID of a workload: it %w", err)
+			}
+		}
 	}
 	m.dns, m.uri = n.SANDNS, n.SANURI
 	return m, nil
@@ -64,6 +73,8 @@ func (m *nameMatcher) matches(c *x509.Certificate) bool {
 				return true
 			}
 		}
+	case m.spiffe && (len(c.URIs) != 1 || c.IsCA):
+		return false // X509-SVID §2, §4.1: one URI, and a workload signs nothing for others
 	case m.uri != "":
 		for _, name := range c.URIs {
 			if name.String() == m.uri {

@@ -119,8 +119,12 @@ func TestCertificate(t *testing.T) {
 		certified("subject", clients.CertificateName{SubjectDN: `CN=etl,OU=Data,O=Acme\, Inc.`}),
 		certified("dns", clients.CertificateName{SANDNS: "etl.acme.example"}),
 		certified("uri", clients.CertificateName{SANURI: "spiffe://acme.example/etl"}),
+		certified("plain", clients.CertificateName{SANURI: "urn:acme:etl"}),
 		client("kong", clients.MethodBasic, "secret"),
 	}, ca)
+	signingSVID := ca.issue(t, &x509.Certificate{
+		Subject: acme, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, URIs: []*url.URL{{Scheme: "spiffe", Host: "acme.example", Path: "/etl"}},
+	}).certificate
 	good := ca.leaf(t, acme, "etl.acme.example", "spiffe://acme.example/etl")
 	expired := ca.issue(t, &x509.Certificate{Subject: acme, NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Second)}).certificate
 	early := ca.issue(t, &x509.Certificate{Subject: acme, NotBefore: now.Add(time.Second), NotAfter: now.Add(time.Hour)}).certificate
@@ -157,6 +161,10 @@ func TestCertificate(t *testing.T) {
 		{"H19 the SAN as common name", "dns", clients.Credentials{Certificates: chain(ca.leaf(t, pkix.Name{CommonName: "etl.acme.example"}))}, false},
 		{"H19 a wildcard is no match", "dns", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "*.acme.example"))}, false},
 		{"H19 wrong URI", "uri", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "spiffe://acme.example/etl/x"))}, false},
+		{"H19 an X.509-SVID with a second URI", "uri", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "spiffe://acme.example/etl", "spiffe://acme.example/other"))}, false},
+		{"H19 an X.509-SVID with another URI first", "uri", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "https://acme.example/x", "spiffe://acme.example/etl"))}, false},
+		{"H19 an X.509-SVID of a CA", "uri", clients.Credentials{Certificates: chain(signingSVID)}, false},
+		{"by the second URI where it is no SPIFFE ID", "plain", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "https://acme.example/x", "urn:acme:etl"))}, true},
 		{"H19 no client_id", "", clients.Credentials{Certificates: chain(good)}, false},
 		{"H03 unknown", "nobody", clients.Credentials{Certificates: chain(good)}, false},
 		{"H18 a client with a secret", "kong", clients.Credentials{Certificates: chain(good)}, false},
@@ -211,6 +219,8 @@ func TestPrepareRefusesNames(t *testing.T) {
 		{clients.CertificateName{SubjectDN: "2.05=a"}, "no attribute type"},
 		{clients.CertificateName{SANURI: "acme/etl"}, "absolute URI"},
 		{clients.CertificateName{SANURI: "spiffe://acme.example/a b"}, "absolute URI"},
+		{clients.CertificateName{SANURI: "spiffe://Acme.example/a"}, "SPIFFE ID"},
+		{clients.CertificateName{SANURI: "spiffe://acme.example"}, "SPIFFE ID"},
 	} {
 		if _, err := clients.Prepare([]clients.Registration{certified("etl", row.name)}); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%+v: %v", row.name, err)

@@ -10,6 +10,7 @@
 //	basic.go         the Authorization header (RFC 6749 §2.3.1, Appendix B)
 //	secret.go        making a secret
 //	assertion.go     assertions that the client signs (private_key_jwt, RFC 7523); keys.go reads its keys
+//	federated.go     tokens that the client's platform issued to it (federated_assertion): Kubernetes, SPIFFE
 //	certificate.go   certificates (tls_client_auth, RFC 8705); dn.go reads names, authorities.go the CAs
 //	forwarded.go     certificates that a trusted proxy forwards
 package clients

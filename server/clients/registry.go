@@ -22,11 +22,15 @@ const (
 	MethodPost          Method = "client_secret_post"
 	MethodPrivateKeyJWT Method = "private_key_jwt"
 	MethodTLS           Method = "tls_client_auth"
+	// MethodFederated is a name of ours: a client_assertion that an identity provider issued to the client. To who reads our
+	// metadata it is a JWT in the same parameters as those of private_key_jwt.
+	MethodFederated Method = "federated_assertion"
 	// MethodNone is a public client's. None is served; a registered one is told so.
 	MethodNone Method = "none"
 )
 
-// Methods are all by which a client can authenticate.
+// Methods are all by which a client can authenticate, by their registered names (RFC 8414 §2), of which federated_assertion
+// is none.
 func Methods() []Method { return []Method{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodTLS} }
 
 // Registration is one client and how it proves itself.
@@ -39,17 +43,21 @@ type Registration struct {
 	// the token endpoint's URL.
 	KeySet                []byte
 	AudienceTokenEndpoint bool
+	// Workload is whose tokens a client authenticates by that has no credential of its own.
+	Workload Workload
 	// Name is what the certificate of a client says that authenticates by one.
 	Name CertificateName
 }
 
-// Config is what a Registry is made of. Without Issuer and Once no assertion is accepted, without Authorities no
-// certificate.
+// Config is what a Registry is made of. Without Issuer and Once no assertion is accepted, without Verifier none of a
+// platform, without Authorities no certificate.
 type Config struct {
 	// Issuer is our own issuer identifier, and TokenEndpoint the token endpoint's URL, as clients name them.
 	Issuer, TokenEndpoint string
 	// Once marks assertions that were used.
 	Once exchange.Once
+	// Verifier verifies the tokens that platforms issue to clients, for exchange.UseClient.
+	Verifier exchange.Verifier
 	// Authorities returns the CAs that client certificates are verified against, at each request.
 	Authorities func() *x509.CertPool
 	// Now is the clock; nil is time.Now.
@@ -62,6 +70,7 @@ type Registry struct {
 
 	issuer, tokenEndpoint string
 	once                  exchange.Once
+	verifier              exchange.Verifier
 	authorities           func() *x509.CertPool
 	now                   func() time.Time
 	decoys                map[string]*jwt.Key
@@ -81,7 +90,7 @@ func New(c Config) (*Registry, error) {
 		return nil, err
 	}
 	return &Registry{
-		issuer: c.Issuer, tokenEndpoint: c.TokenEndpoint, once: c.Once, authorities: c.Authorities, now: c.Now,
+		issuer: c.Issuer, tokenEndpoint: c.TokenEndpoint, once: c.Once, verifier: c.Verifier, authorities: c.Authorities, now: c.Now,
 		decoys: decoys, compare: subtle.ConstantTimeCompare,
 	}, nil
 }
@@ -89,6 +98,8 @@ func New(c Config) (*Registry, error) {
 // Snapshot is a checked set of clients.
 type Snapshot struct {
 	entries map[string]*entry
+	// workloads are those whose credentials are a platform's.
+	workloads map[Workload]*entry
 	// nobody stands in for a client that is not there, so that it costs the same work.
 	nobody *entry
 }
@@ -107,7 +118,7 @@ type entry struct {
 // Prepare checks the clients that are to be in force. It changes nothing: all parts of a reload prepare before any of
 // them commits.
 func Prepare(registrations []Registration) (*Snapshot, error) {
-	s := &Snapshot{entries: make(map[string]*entry, len(registrations)), nobody: &entry{}}
+	s := &Snapshot{entries: make(map[string]*entry, len(registrations)), workloads: map[Workload]*entry{}, nobody: &entry{}}
 	for _, r := range registrations {
 		e, err := newEntry(r)
 		if err != nil {
@@ -117,6 +128,13 @@ func Prepare(registrations []Registration) (*Snapshot, error) {
 			return nil, fmt.Errorf("client %q is registered twice", r.Client.ID)
 		}
 		s.entries[r.Client.ID] = e
+		if r.Method != MethodFederated {
+			continue
+		}
+		if other := s.workloads[r.Workload]; other != nil {
+			return nil, fmt.Errorf("clients %q and %q authenticate by tokens of the same subject", other.client.ID, r.Client.ID)
+		}
+		s.workloads[r.Workload] = e
 	}
 	return s, nil
 }
@@ -134,11 +152,13 @@ func newEntry(r Registration) (*entry, error) {
 		if e.keys, err = parseKeys(r.KeySet); err != nil {
 			err = fmt.Errorf("jwks_file: %w", err)
 		}
+	case MethodFederated:
+		err = r.Workload.check()
 	case MethodTLS:
 		e.name, err = newNameMatcher(r.Name)
 	case MethodNone:
 	default:
-		err = fmt.Errorf("auth_method %q is not known here; use one of %v", r.Method, Methods())
+		err = fmt.Errorf("auth_method %q is not known here; use one of %v", r.Method, append(Methods(), MethodFederated))
 	}
 	return e, err
 }
