@@ -25,24 +25,26 @@ func readsOf(checked *cel.Ast) ([]string, []conditionFault) {
 }
 
 type readWalker struct {
-	reads  []string
-	faults []conditionFault
-	fault  func(e ast.Expr, message, mend string) conditionFault
+	reads   []string // claims
+	ofActor []string // members of the actor beside them
+	faults  []conditionFault
+	fault   func(e ast.Expr, message, mend string) conditionFault
 }
 
 func (w *readWalker) walk(e ast.Expr) {
 	if root, path, ok := memberPath(e); ok {
 		switch {
 		case root == "claims" && len(path) > 0:
-			w.reads = append(w.reads, path[0])
+			w.claim(e, path[0])
 			return
 		case root == "actor" && len(path) > 0 && path[0] != "claims":
+			w.ofActor = append(w.ofActor, path[0])
 			if path[0] == "session_start" {
 				w.reads = append(w.reads, claimAuthTime)
 			}
 			return
 		case root == "actor" && len(path) > 1:
-			w.reads = append(w.reads, path[1])
+			w.claim(e, path[1])
 			return
 		case root == "claims" || root == "actor":
 			w.faults = append(w.faults, w.fault(e, root+" is read as a whole",
@@ -51,6 +53,16 @@ func (w *readWalker) walk(e ast.Expr) {
 		}
 	}
 	w.children(e)
+}
+
+// claim notes a claim that is read. Not act: whoever acted before the current actor has no say in a decision (RFC 8693 §4.1),
+// and two tokens that differ in him alone are decided alike; the current actor is in actor, wherever he is known from.
+func (w *readWalker) claim(e ast.Expr, name string) {
+	if name == "act" {
+		w.faults = append(w.faults, w.fault(e, "the claim act is read", "read actor, who is the current actor; those before him have no say in a decision (RFC 8693 Section 4.1)"))
+		return
+	}
+	w.reads = append(w.reads, name)
 }
 
 func (w *readWalker) children(e ast.Expr) {
@@ -88,7 +100,7 @@ func (w *readWalker) call(e ast.Expr) {
 		if key, ok := literalText(args[0]); ok {
 			if root, path, ok := memberPath(args[1]); ok {
 				if root == "claims" && len(path) == 0 || root == "actor" && len(path) == 1 && path[0] == "claims" {
-					w.reads = append(w.reads, key)
+					w.claim(e, key)
 					return
 				}
 				if root == "actor" && len(path) == 0 {

@@ -21,7 +21,7 @@
 //	policy.go           the compiled form
 //	index.go            where to look for the rules that can match
 //	suite.go            the policy's own tests, suite_run.go runs them
-//	lint.go             what loads, and yet should be mended; lint_overlap.go what concerns pairs of rules
+//	lint.go             what loads, and yet should be mended; lint_overlap.go what concerns pairs of rules, lint_actor.go who may act
 //	versions.go         accepted policies in the ledger
 //
 // Deciding:

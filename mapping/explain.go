@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/internal/strictyaml"
@@ -182,7 +183,7 @@ func describeGroups(g exchange.Groups) string {
 	return strings.Join(g.Names, ", ")
 }
 
-// firstFailure is the first of the terms joined by && that is not true, and the claims that it reads.
+// firstFailure is the first of the terms joined by && that is not true, and the claims that it reads, and what of the actor.
 func (c *condition) firstFailure(v *view) (want, saw string) {
 	want = c.text
 	program, err := c.env.Program(c.ast, cel.EvalOptions(cel.OptTrackState, cel.OptExhaustiveEval))
@@ -207,6 +208,10 @@ func (c *condition) firstFailure(v *view) (want, saw string) {
 	for _, name := range w.reads {
 		seen = append(seen, name+" = "+describeClaim(v, name))
 	}
+	for _, name := range w.ofActor {
+		value, there := v.actorMap()[name]
+		seen = append(seen, "actor."+name+" = "+shown(value, there))
+	}
 	if evalErr != nil {
 		seen = append(seen, "error: "+evalErr.Error())
 	}
@@ -225,22 +230,33 @@ func terms(e ast.Expr, into []ast.Expr) []ast.Expr {
 }
 
 func describeClaim(v *view, name string) string {
-	const maxText = 200
 	describe := func(id *exchange.Identity) string {
 		value, there := id.Claims[name]
-		if !there {
-			return "missing"
-		}
-		text := fmt.Sprintf("%v", value)
-		if len(text) > maxText {
-			text = strings.ToValidUTF8(text[:maxText], "") + "…"
-		}
-		return text
+		return shown(value, there)
 	}
 	if v.actor == nil {
 		return describe(v.subject)
 	}
 	return describe(v.subject) + " (actor: " + describe(v.actor) + ")"
+}
+
+// shown is the beginning of a value, be it CEL's.
+func shown(value any, there bool) string {
+	const maxText = 200
+	if !there {
+		return "missing"
+	}
+	if of, isValue := value.(ref.Val); isValue {
+		value = of.Value()
+	}
+	if at, isTime := value.(time.Time); isTime {
+		value = at.Format(time.RFC3339)
+	}
+	text := fmt.Sprintf("%v", value)
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return text
 }
 
 // Text tells it to a person: what was decided, and why nothing better was.

@@ -49,6 +49,7 @@ func Lint(p *Policy, now time.Time) []Finding {
 		l.expiry(r)
 		l.owner(r)
 		l.groups(r)
+		l.actor(r)
 	}
 	l.unused()
 	l.clients()
@@ -66,6 +67,9 @@ type linter struct {
 	p        *Policy
 	now      time.Time
 	findings []Finding
+
+	alone    map[*principal][]*rule // those that may grant it to a subject without an actor
+	compared int                    // how many of these have been looked at
 }
 
 func (l *linter) warn(pos strictyaml.Pos, where, message, mend string) {

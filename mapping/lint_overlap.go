@@ -81,6 +81,8 @@ func (m *matcher) overlaps(o *matcher) bool {
 		return false
 	case m.actor == nil && o.actor != nil && o.actor.who != nil, o.actor == nil && m.actor != nil && m.actor.who != nil:
 		return false
+	case m.actor != nil && o.actor != nil && m.actor.who != nil && o.actor.who != nil && !m.actor.who.overlaps(o.actor.who):
+		return false
 	case m.subjects == nil || o.subjects == nil:
 		return true
 	}

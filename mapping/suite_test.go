@@ -13,6 +13,8 @@ func TestRunTests(t *testing.T) {
   - {id: no, effect: deny, match: {issuer: [okta], groups: {any: [contractors]}}}
   - {id: serving, expires: 2026-12-31, match: {issuer: [okta], groups: {any: [ds]}, when: 'claims.amr.exists(m, m == "mfa")'}, grant: {principal: ml, lifetime: 10m, gateway_cache: 60s}}
   - {id: agents, match: {issuer: [okta], groups: {any: [ds]}, actor: {issuer: [okta], subject: ["agent-*"]}}, grant: {principal: ml, lifetime: 5m}}
+  - {id: short, match: {issuer: [okta], groups: {any: [ds]}, actor: {issuer: [okta], subject: ["short-*"], max_session_age: 30m}}, grant: {principal: ml}}
+  - {id: named, match: {issuer: [okta], groups: {any: [ds]}, actor: {issuer: [okta], subject: ["named-*"], names_principal: true}}, grant: {principal: ml, lifetime: 5m}}
   - {id: nightly, match: {issuer: [github], subject: ["repo:acme/*"], clients: [nightly-etl]}, grant: {principal: etl, lifetime: 1h, lease: {max: 6h}}}
 access:
   - {role: auditor, match: {issuer: [okta], groups: {any: [security]}}}
@@ -36,6 +38,11 @@ tests:
 		{who + "at: 2027-01-01, expect: {principal: ml}", "wanted principal ml; refused: no_matching_rule; nearest is rule serving (p.yaml:20:5), whose expires wants a time before 2027-01-01T00:00:00Z and saw 2027-01-01T00:00:00Z"},
 		{who + "actor: {issuer: okta, subject: agent-1}, expect: {principal: ml, rule: agents, lifetime: 5m}", ""},
 		{who + "actor: {issuer: okta, subject: person}, expect: {reason: no_matching_rule}", ""},
+		{who + "actor: {issuer: okta, subject: short-1, session_age: 30m}, expect: {reason: no_matching_rule}", "wanted reason no_matching_rule; granted principal ml for 10m by rule short"},
+		{who + "actor: {issuer: okta, subject: short-1}, expect: {principal: ml, rule: short}", ""},
+		{who + "at: 2026-12-30, actor: {issuer: okta, subject: short-1, claims: {auth_time: 1798502400}}, expect: {principal: ml, rule: short}", "wanted principal ml; refused: no_matching_rule; nearest is rule short (p.yaml:22:5), whose actor.max_session_age wants an agent's session of at most 30m and saw one of 24h"},
+		{who + "actor: {issuer: okta, subject: short-1, session_age: 42m10s}, expect: {principal: ml, rule: short}", "wanted principal ml; refused: no_matching_rule; nearest is rule short (p.yaml:22:5), whose actor.max_session_age wants an agent's session of at most 30m and saw one of 42m10s"},
+		{who + "actor: {issuer: okta, subject: named-1}, expect: {principal: ml, rule: named}", "nearest is rule named (p.yaml:23:5), whose actor.names_principal wants a request that names its principal, as audience=workspace/principal and saw audience=prod"},
 		{"subject: {issuer: okta, subject: ada, claims: {amr: [mfa]}}, client: kong, audience: prod, expect: {reason: groups_overage, rule: no}", ""},
 		{"subject: {issuer: okta, subject: ada, groups: [], claims: {amr: [mfa]}}, client: kong, audience: prod, expect: {reason: no_matching_rule}", ""},
 		{"subject: {issuer: okta, subject: ada, groups: [ds, contractors]}, client: kong, audience: prod, expect: {reason: denied_by_rule, rule: no}", ""},
@@ -48,7 +55,7 @@ tests:
 	} {
 		p := compile(t, rules+c.test+"}\n")
 		results := mapping.RunTests(p, today)
-		if len(results) != 1 || results[0].Name != "t" || results[0].Pos.Line != 26 {
+		if len(results) != 1 || results[0].Name != "t" || results[0].Pos.Line != 28 {
 			t.Fatalf("%+v", results)
 		}
 		if got := results[0].Failure; (got == "") != (c.failure == "") || !strings.Contains(got, c.failure) {
@@ -74,6 +81,14 @@ func TestLint(t *testing.T) {
 		{"not ambiguous by priority", "  - {id: r, owner: t, priority: 1, match: {issuer: [okta], groups: {any: [a]}}, grant: {principal: ml}}\n", ""},
 		{"not ambiguous by subject", "  - {id: r, owner: t, match: {issuer: [okta], subject: [\"x*\"]}, grant: {principal: ml}}\n", "rule first: a subject that matches it and rule r"},
 		{"not ambiguous by actor", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [a]}, actor: {issuer: [okta], subject: [agent]}}, grant: {principal: ml}}\n", ""},
+		{"not ambiguous by agents", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [first]}, actor: {issuer: [okta], subject: [a]}}, " + grant +
+			"  - {id: s, owner: t, priority: 0, match: {issuer: [okta], groups: {any: [first]}, actor: {issuer: [okta], subject: [b]}}, " + grant, ""},
+		{"everybody acts for everybody", "  - {id: r, owner: t, priority: -1, everyone: true, match: {issuer: [okta], actor: any}, " + grant, "p.yaml:25:60: warning: rule r: anybody whom any provider lets in may act for everyone"},
+		{"an actor of an issuer", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [first]}, actor: {issuer: [okta], max_session_age: 30m}}, " + grant, "p.yaml:25:78: warning: rule r: everybody at okta may act, people too"},
+		{"an actor by condition", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [first]}, actor: {issuer: [okta]}, when: actor.party == \"agents\"}, " + grant, ""},
+		{"an actor by group", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [first]}, actor: {issuer: [okta], groups: {any: [bots]}}}, " + grant, ""},
+		{"a pair whose subject alone has nothing", "  - {id: r, owner: t, match: {issuer: [okta], subject: [\"*\"], groups: {any: [b], none: [first]}, actor: {issuer: [okta], subject: [\"agent-*\"]}}, " + grant, "p.yaml:25:5: warning: rule r: it never grants anything: no rule grants principal etl"},
+		{"a pair whose subject may have it at another client", "  - {id: r, owner: t, match: {issuer: [okta], clients: [kong], groups: {any: [first]}, actor: {issuer: [okta], subject: [\"agent-*\"]}}, " + grant, ""},
 		{"not ambiguous by group", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [a], none: [first]}}, grant: {principal: ml}}\n", ""},
 		{"behind a deny", "  - {id: r, effect: deny, match: {issuer: [okta], groups: {any: [first, b]}}}\n", "p.yaml:22:5: warning: rule first: it is never reached: rule r denies everyone whom it matches"},
 		{"behind an allow", "  - {id: r, owner: t, match: {issuer: [okta], groups: {any: [first]}, clients: [kong]}, " + grant, "warning: rule r: it is never reached: rule first comes first"},

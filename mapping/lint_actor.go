@@ -1,0 +1,61 @@
+package mapping
+
+import (
+	"slices"
+	"strings"
+)
+
+// actor looks at who may act for whom.
+func (l *linter) actor(r *rule) {
+	actor := r.match.actor
+	switch {
+	case actor == nil || r.deny:
+	case actor.who == nil && r.match.isOpen():
+		l.warn(r.match.pos, r.where(), "anybody whom any provider lets in may act for everyone", "say who may act: actor: {issuer: […], subject: […]}")
+	case actor.who == nil:
+	default:
+		if actor.who.isOpen() && !readsActor(r.match.condition) {
+			l.warn(actor.who.pos, r.where(), "everybody at "+strings.Join(actor.who.issuers, ", ")+" may act, people too", "name the agents by subject or groups under actor")
+		}
+		if !r.expired(l.now) && !l.grantedAlone(r) {
+			l.warn(r.pos, r.where(), "it never grants anything: no rule grants principal "+r.principal.name+" to a subject of its without an actor, and an actor adds no power",
+				"add a rule without actor for those subjects; or, for an agent that acts for itself, match it as the subject")
+		}
+	}
+}
+
+// grantedAlone says whether a rule may grant the same to somebody of the rule's who comes without an actor; where that
+// can't be told, it may.
+func (l *linter) grantedAlone(r *rule) bool {
+	if l.alone == nil {
+		l.alone = map[*principal][]*rule{}
+		for _, o := range l.p.rules {
+			if !o.deny && !o.expired(l.now) && (o.match.actor == nil || o.match.actor.who == nil) {
+				l.alone[o.principal] = append(l.alone[o.principal], o)
+			}
+		}
+	}
+	if l.compared += len(l.alone[r.principal]); l.compared > maxComparisons {
+		return true
+	}
+	subject := r.match
+	subject.actor = nil
+	return slices.ContainsFunc(l.alone[r.principal], func(o *rule) bool {
+		m := o.match
+		m.actor = nil
+		return m.overlaps(&subject)
+	})
+}
+
+// readsActor says whether a condition speaks of the actor.
+func readsActor(c *condition) bool {
+	if c == nil {
+		return false
+	}
+	for _, reference := range c.ast.NativeRep().ReferenceMap() {
+		if reference.Name == "actor" {
+			return true
+		}
+	}
+	return false
+}
