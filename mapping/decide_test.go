@@ -143,9 +143,8 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := p.Decide(c.a)
-			got := strings.Join(append([]string{d.Grant.Principal, d.Rule, d.Grant.Lifetime.String()}, d.Grant.Scopes...), " ")
+			got := decided(&d)
 			if d.Denial != nil {
-				got = strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Denial.Code, d.Denial.Reason, d.Rule))
 				checkMessage(t, d.Denial.Message)
 				if diff := cmp.Diff(exchange.Grant{}, d.Grant); diff != "" {
 					t.Errorf("a denial carries a grant: %s", diff)
@@ -156,6 +155,14 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// decided is a decision in a few words.
+func decided(d *exchange.Decision) string {
+	if d.Denial != nil {
+		return strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Denial.Code, d.Denial.Reason, d.Rule))
+	}
+	return strings.Join(append([]string{d.Grant.Principal, d.Rule, d.Grant.Lifetime.String()}, d.Grant.Scopes...), " ")
 }
 
 // Where only allows name groups, groups that are unknown are the reason too.

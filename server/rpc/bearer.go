@@ -239,7 +239,10 @@ func limited(err *exchange.Error) *exchange.Error {
 func (b *bearers) verify(ctx context.Context, token exchange.Secret, use exchange.Use) (*exchange.Identity, error) {
 	who, err := b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeAccessToken}, use)
 	if err != nil && exchange.AsError(err).Reason == exchange.ReasonTokenTypeUnsupported {
-		return b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeJWT}, use)
+		who, err = b.Verifier.Verify(ctx, exchange.Presented{Token: token, Type: exchange.TypeJWT}, use)
+	}
+	if err == nil && len(who.Actors) > 0 {
+		return nil, inbound.Malformed("the bearer token says that somebody acts for its subject (act), and nobody may for a role of this API; call with a token of the subject's own")
 	}
 	return who, err
 }

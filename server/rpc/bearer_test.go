@@ -56,7 +56,7 @@ func (h *house) Write(line []byte) (int, error) {
 func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
 
 // Verify knows these tokens: "auditor" and "operator" speak of subjects of that role, "nobody" of one without, "plain" of an
-// auditor of a provider without marked access tokens; "down" finds the provider down, "short" lives for a minute, "revoked" is good when it is presented and never again, and every
+// auditor of a provider without marked access tokens; "delegated" of an auditor for whom somebody acts, "down" finds the provider down, "short" lives for a minute, "revoked" is good when it is presented and never again, and every
 // other is expired.
 func (h *house) Verify(_ context.Context, p exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
 	h.mu.Lock()
@@ -69,9 +69,11 @@ func (h *house) Verify(_ context.Context, p exchange.Presented, use exchange.Use
 	case token == "revoked" && use == exchange.UseBearer, token == "short" && use == exchange.UseBearer:
 		return &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: "auditor", Expiry: h.now().Add(time.Minute)}, nil
 	case token == "short":
-		return nil, nil // its end is known
+		return &exchange.Identity{}, nil // its end is known
 	case token == "auditor", token == "operator", token == "nobody", token == "plain" && p.Type == exchange.TypeJWT:
 		return &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: token}, nil
+	case token == "delegated":
+		return &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: "auditor", Actors: []exchange.Actor{{Subject: "agent"}}}, nil
 	case token == "plain":
 		return nil, exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonTokenTypeUnsupported, "the bearer token is no access token")
 	case token == "down":
@@ -272,6 +274,10 @@ func TestBearers(t *testing.T) {
 		{name: "no token in it", rule: "r", authorization: []string{"Bearer "}, want: without},
 		{name: "a client's secret", rule: "r", authorization: []string{kong}, want: without},
 		{name: "a bad token", rule: "r", authorization: []string{"Bearer x"}, want: invalid},
+		{name: "somebody who acts for an auditor", rule: "r", authorization: []string{"Bearer delegated"}, want: told{
+			Status: 401, Error: "invalid_token", Reason: "access_token_invalid",
+			Challenge: challenge(`, error="invalid_token", error_description="the bearer token says that somebody acts for its subject (act), and nobody may for a role of this API; call with a token of the subject's own"`),
+		}},
 		{name: "two tokens", rule: "r", authorization: []string{"Bearer auditor", "Bearer operator"}, want: told{Status: 400, Error: "invalid_request", Reason: "request_malformed"}},
 		{name: "a provider that is down", rule: "r", authorization: []string{"Bearer down"}, want: told{Status: 503, Error: "temporarily_unavailable", Reason: "provider_unavailable"}},
 		{name: "too many bad ones", rule: "r", authorization: []string{"Bearer auditor"}, tweak: func(h *house) { h.limited = true }, want: told{Status: 429, Error: "temporarily_unavailable", Reason: "rate_limited"}},
