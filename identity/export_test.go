@@ -46,3 +46,15 @@ func (p *Pool) VerifyAnew(ctx context.Context, presented exchange.Presented) err
 	_, err := t.run(ctx, p.current.Load(), presented.Token.Reveal())
 	return err
 }
+
+// ReadDelegation reads act and may_act of a subject token's claims, for which every issuer is one that nobody knows.
+func ReadDelegation(claims map[string]any) ([]exchange.Actor, map[string]any, error) {
+	r := refusal.Refuser{Use: exchange.UseSubject}
+	issuer, _ := claims["iss"].(string)
+	actors, err := actorsOf(r, claims, issuer, func(string) (string, string) { return "", "" })
+	if err != nil {
+		return nil, nil, err
+	}
+	members, err := mayActOf(r, claims)
+	return actors, members, err
+}
