@@ -48,7 +48,7 @@ func (e *Engine) AccessIssuers(now time.Time) []string {
 		}
 		for _, name := range providers {
 			provider, _ := p.env.provider(name)
-			issuers = append(issuers, provider.Issuer)
+			issuers = append(issuers, provider.issuers()...)
 		}
 	}
 	slices.Sort(issuers)

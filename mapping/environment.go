@@ -1,6 +1,11 @@
 package mapping
 
-import "github.com/lakegate/sts/exchange"
+import (
+	"slices"
+	"strings"
+
+	"github.com/lakegate/sts/exchange"
+)
 
 // Environment is what the configuration knows and a policy refers to. It is read, never changed.
 //
@@ -24,8 +29,10 @@ type Environment struct {
 
 // Provider is what policy must know of an identity provider.
 type Provider struct {
-	// Issuer is its iss, for the identities in policy tests; the provider's name stands in for an empty one.
-	Issuer string
+	// Issuer is its iss, for the identities in policy tests; the provider's name stands in for an empty one. "{tenantid}" in
+	// it stands for each of Tenants.
+	Issuer  string
+	Tenants []string
 	// Shared says that tenants of many owners have this one issuer: a subject means nothing without its tenant.
 	Shared bool
 	// Entra says that its groups are object ids, never names.
@@ -59,6 +66,28 @@ func (e *Environment) provider(name string) (Provider, bool) {
 	}
 	return p, ok
 }
+
+// issuerOf is the issuer of somebody with these claims, whose tid is his tenant.
+func (p Provider) issuerOf(claims map[string]any) string {
+	if tenant, ok := claims["tid"].(string); ok && slices.Contains(p.Tenants, tenant) {
+		return strings.ReplaceAll(p.Issuer, tenantID, tenant)
+	}
+	return p.Issuer
+}
+
+// issuers are all that it has.
+func (p Provider) issuers() []string {
+	if !strings.Contains(p.Issuer, tenantID) {
+		return []string{p.Issuer}
+	}
+	var all []string
+	for _, tenant := range p.Tenants {
+		all = append(all, strings.ReplaceAll(p.Issuer, tenantID, tenant))
+	}
+	return all
+}
+
+const tenantID = "{tenantid}"
 
 // credential says how a principal is minted.
 func (e *Environment) credential(principal string) Credential {

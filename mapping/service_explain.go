@@ -138,7 +138,7 @@ func (p *Policy) described(what string, d *stsv1.ExplainIdentity, now time.Time)
 		return nil, malformed("%s has groups, and says that they are unknown", what)
 	}
 	id := &exchange.Identity{
-		Provider: d.GetIssuer(), Issuer: provider.Issuer, Subject: d.GetSubject(), Party: d.GetParty(), Claims: map[string]any{},
+		Provider: d.GetIssuer(), Subject: d.GetSubject(), Party: d.GetParty(), Claims: map[string]any{},
 		Groups: exchange.Groups{Known: !d.GetGroupsUnknown()}, IssuedAt: now, Expiry: now.Add(maxPolicyLifetime).Truncate(time.Second),
 	}
 	id.Groups.Names = slices.Compact(slices.Sorted(slices.Values(d.GetGroups())))
@@ -149,6 +149,7 @@ func (p *Policy) described(what string, d *stsv1.ExplainIdentity, now time.Time)
 		}
 		id.Claims[name] = claim
 	}
+	id.Issuer = provider.issuerOf(id.Claims)
 	return id, nil
 }
 

@@ -105,7 +105,7 @@ func (c *compiler) identity(where string, d *identityDoc) *exchange.Identity {
 	c.provider(d.Issuer, where)
 	provider, _ := c.env.provider(d.Issuer.V)
 	id := &exchange.Identity{
-		Provider: d.Issuer.V, Issuer: provider.Issuer, Subject: d.Subject.V, Party: d.Party.V, Claims: map[string]any{},
+		Provider: d.Issuer.V, Subject: d.Subject.V, Party: d.Party.V, Claims: map[string]any{},
 		Groups: exchange.Groups{Known: d.Groups.Set()},
 	}
 	if d.Subject.Set() && d.Subject.V == "" {
@@ -119,6 +119,7 @@ func (c *compiler) identity(where string, d *identityDoc) *exchange.Identity {
 	for _, claim := range d.Claims.Entries {
 		id.Claims[claim.Key] = claim.Value
 	}
+	id.Issuer = provider.issuerOf(id.Claims)
 	return id
 }
 
