@@ -16,6 +16,7 @@ type checker struct {
 	folder string // the file's; relative paths start there
 	faults strictyaml.Faults
 	where  map[string]strictyaml.Pos
+	issuer string // ours
 
 	guessed map[Digest]bool // see guessable.go; made when it is first needed
 }

@@ -79,6 +79,7 @@ func (c *checker) config(d *document) *Config {
 	cfg.Delegation = c.delegation(&d.Delegation)
 	cfg.GRPC = c.grpc(&d.GRPC, cfg.Listen)
 	cfg.Telemetry, cfg.Log = c.telemetry(&d.Telemetry), c.log(&d.Log)
+	c.issuer = cfg.Issuer
 	cfg.IdentityProviders = c.providers(d.IdentityProviders)
 	cfg.Clients = c.clients(d.Clients, d.IdentityProviders, cfg.Listen.TLS != nil && cfg.Listen.TLS.ClientCAFile != "")
 	cfg.Databricks = c.databricks(&d.Databricks, cfg.Issuer)

@@ -232,8 +232,6 @@ func TestNotAvailableYet(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{provider, "{saml: {metadata_file: x}, token_types: [saml2]}", `4:16: identity_providers.okta.saml: not available yet: SAML assertions as subject tokens
 4:50: identity_providers.okta.token_types[0]: not available yet: SAML assertions as subject tokens`},
-		{provider, "{aws: {account_ids: [\"1\"]}, token_types: [aws4_request]}", `4:15: identity_providers.okta.aws: not available yet: AWS identities as subject tokens
-4:51: identity_providers.okta.token_types[0]: not available yet: AWS identities as subject tokens`},
 		{"audiences: [prod]", "audiences: [prod]\n    identity: true", `12:15: clients.kong.identity: not available yet: signed identities in answers`},
 		{"  accounts:", "  federation: {publish_directory: x}\n  accounts:", `13:35: databricks.federation.publish_directory: not available yet: publishing discovery document and keys as files`},
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},

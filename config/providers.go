@@ -108,6 +108,14 @@ func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider 
 	return providers
 }
 
+// ownKeys are the keys that a provider of its kind has; nil for all. Show writes no others.
+func (p Provider) ownKeys() []string {
+	if p.AWS != nil {
+		return awsKeys
+	}
+	return nil
+}
+
 // oneProvider holds that no other provider has an issuer of this one.
 func (c *checker) oneProvider(issuers map[string]string, p Provider, name string, pos strictyaml.Pos) {
 	for _, issuer := range p.issuers() {
@@ -175,6 +183,11 @@ func (c *checker) sharedMarks(cfg *Config, providers strictyaml.Map[providerFile
 			c.fault(f.Pos, "identity_providers."+e.Key+".single_use", "tokens that replicas accept once, without store.redis to mark them in", "add store.redis")
 		}
 	}
+	for _, e := range providers.Entries {
+		if f := e.Value.AWS; f.Set() {
+			c.fault(f.Pos, "identity_providers."+e.Key+".aws", "requests that replicas accept once, without store.redis to mark them in", "add store.redis")
+		}
+	}
 	for _, e := range clients.Entries {
 		if f := e.Value.AuthMethod; f.V == methodPrivateKeyJWT {
 			c.fault(f.Pos, "clients."+e.Key+".auth_method", "assertions that replicas accept once, without store.redis to mark them in", "add store.redis")
@@ -193,6 +206,11 @@ func (c *checker) needed(f *providerFile, path string, p Provider) {
 	}
 	if !unknown && !f.Keys.Has("token_types") && len(p.TokenTypes) == 0 {
 		c.missing(f.Pos, path, "token_types", "add it: access_token, id_token, jwt")
+	}
+	for _, t := range f.TokenTypes.Items {
+		if t.V == tokenAWS {
+			c.fault(t.Pos, path+".token_types", tokenAWS+" is for AWS identities", "add the key aws to a provider of their own, or leave it out")
+		}
 	}
 	for _, claim := range p.SubjectClaim {
 		if addresses[claim] {
@@ -247,8 +265,8 @@ func (t *tokenType) UnmarshalScalar(text string) error {
 	switch text {
 	case "saml2":
 		return notYetProblem("SAML assertions as subject tokens")
-	case "aws4_request":
-		return notYetProblem("AWS identities as subject tokens")
+	case tokenAWS:
+		return nil // of a provider with the key aws alone
 	}
 	return strictyaml.OneOf(text, tokenAccess, tokenID, tokenJWT)
 }

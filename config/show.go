@@ -83,6 +83,12 @@ func entryOf(key string, v reflect.Value) entry {
 			return entry{key: key + "_env", text: quote(value.Env)}
 		}
 		return entry{key: key + "_file", text: quote(value.File)}
+	case Provider:
+		entries := entriesOf(v)
+		if own := value.ownKeys(); own != nil {
+			entries = slices.DeleteFunc(entries, func(e entry) bool { return !slices.Contains(own, e.key) })
+		}
+		return entry{key: key, children: entries}
 	case Parties:
 		if value.Any {
 			return entry{key: key, text: "any"}

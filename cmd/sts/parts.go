@@ -8,6 +8,8 @@ import (
 	"github.com/lakegate/sts/databricks"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/identity"
+	"github.com/lakegate/sts/identity/aws"
+	"github.com/lakegate/sts/identity/graph"
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server/clients"
 )
@@ -20,10 +22,13 @@ func providersOf(cfg *config.Config) []identity.Provider {
 	}
 	providers := make([]identity.Provider, 0, len(cfg.IdentityProviders))
 	for name, p := range cfg.IdentityProviders {
+		if p.AWS != nil {
+			continue // see awsOf
+		}
 		made := identity.Provider{
-			Name: name, Issuer: p.Issuer, Audiences: p.Audiences, Algorithms: p.Algorithms,
+			Name: name, Issuer: p.Issuer, Tenants: p.Tenants, OtherIssuer: p.OtherIssuer, Audiences: p.Audiences, Algorithms: p.Algorithms,
 			JWKSURI: p.JWKSURI, JWKSFile: p.JWKSFile, JWKSCAFile: p.JWKSCAFile, JWKSTokenFile: p.JWKSTokenFile, TrustDomain: p.TrustDomain,
-			GroupsClaim: p.GroupsClaim, PartyClaims: p.PartyClaims, RequireTyp: p.RequireTyp,
+			GroupsClaim: p.GroupsClaim, RolesClaim: p.RolesClaim, ResolveOverage: p.Graph != nil, PartyClaims: p.PartyClaims, RequireTyp: p.RequireTyp,
 			ClockSkew: p.ClockSkew, MaxTokenAge: p.MaxTokenAge, JWKSMaxStale: p.JWKSMaxStale,
 			SingleUse:     p.SingleUse,
 			SubjectClaims: map[exchange.TokenType]string{},
@@ -44,6 +49,32 @@ func providersOf(cfg *config.Config) []identity.Provider {
 	return providers
 }
 
+// awsOf is the provider of AWS identities, nil where there is none.
+func awsOf(cfg *config.Config) *aws.Provider {
+	for name, p := range cfg.IdentityProviders {
+		if a := p.AWS; a != nil {
+			return &aws.Provider{
+				Name: name, Audience: a.Audience, AccountIDs: a.AccountIDs, Regions: a.Regions, Endpoints: a.Endpoints,
+				ClockSkew: p.ClockSkew, MaxTokenAge: p.MaxTokenAge,
+			}
+		}
+	}
+	return nil
+}
+
+// directoriesOf are where groups are asked for that tokens leave out.
+func directoriesOf(cfg *config.Config) []graph.Settings {
+	var directories []graph.Settings
+	for name, p := range cfg.IdentityProviders {
+		if g := p.Graph; g != nil {
+			directories = append(directories, graph.Settings{
+				Provider: name, ClientID: g.ClientID, ClientSecret: exchange.Secret(g.ClientSecret.Reveal()), Endpoint: g.Endpoint, Authority: g.Authority,
+			})
+		}
+	}
+	return directories
+}
+
 func registrationsOf(cfg *config.Config) []clients.Registration {
 	registrations := make([]clients.Registration, 0, len(cfg.Clients))
 	for id, c := range cfg.Clients {
@@ -58,7 +89,8 @@ func registrationsOf(cfg *config.Config) []clients.Registration {
 			},
 			Method: clients.Method(c.AuthMethod),
 			KeySet: []byte(c.JWKS.Content), AudienceTokenEndpoint: c.AudienceTokenEndpoint,
-			Name: clients.CertificateName{SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI},
+			Workload: clients.Workload{Issuer: cfg.IdentityProviders[c.AssertionProvider].Issuer, Subject: c.AssertionSubject},
+			Name:     clients.CertificateName{SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI},
 		}
 		for _, grant := range c.Grants {
 			if grant == "token_exchange" {
@@ -114,7 +146,7 @@ func environmentOf(cfg *config.Config) *mapping.Environment {
 		FederationDetails: cfg.Databricks.Federation.AuthorizationDetails,
 	}
 	for name, p := range cfg.IdentityProviders {
-		env.Providers[name] = mapping.Provider{Issuer: p.Issuer, Shared: p.Shared, Entra: p.Preset == "entra"}
+		env.Providers[name] = mapping.Provider{Issuer: p.Issuer, Tenants: p.Tenants, Shared: p.Shared, Entra: p.Preset == "entra"}
 	}
 	for id, c := range cfg.Clients {
 		env.Clients[id] = audiencesOf(c)
@@ -157,6 +189,9 @@ func filesOf(path string, cfg *config.Config) []string {
 	for _, p := range cfg.IdentityProviders {
 		if p.Introspection != nil && p.Introspection.ClientSecret.File != "" {
 			files = append(files, p.Introspection.ClientSecret.File)
+		}
+		if p.Graph != nil && p.Graph.ClientSecret.File != "" {
+			files = append(files, p.Graph.ClientSecret.File)
 		}
 	}
 	for _, c := range cfg.Clients {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,11 +10,15 @@ import (
 	"github.com/lakegate/sts/config"
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/identity"
+	"github.com/lakegate/sts/identity/aws"
+	"github.com/lakegate/sts/identity/graph"
 )
 
 // verifiers are all who prove whom a token speaks of, one for each way of proving. They are reloaded together.
 type verifiers struct {
-	tokens *identity.Pool // JWTs, and opaque tokens by introspection
+	tokens *identity.Pool  // JWTs, and opaque tokens by introspection
+	graph  *graph.Resolver // groups that a token leaves out
+	aws    *aws.Verifier   // requests to AWS STS
 }
 
 var _ exchange.Verifier = (*verifiers)(nil)
@@ -21,7 +26,15 @@ var _ exchange.Verifier = (*verifiers)(nil)
 func newVerifiers(cfg *config.Config, once exchange.Once, log *slog.Logger, metrics prometheus.Registerer) (*verifiers, error) {
 	v := &verifiers{}
 	var err error
-	v.tokens, err = identity.New(identity.Config{Providers: providersOf(cfg), ClientAudience: cfg.Issuer, Once: once, Now: now, Log: log, Metrics: metrics})
+	v.graph, err = graph.New(graph.Config{Providers: directoriesOf(cfg), Now: now, Log: log, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
+	v.tokens, err = identity.New(identity.Config{Providers: providersOf(cfg), Groups: v.graph, ClientAudience: cfg.Issuer, Once: once, Now: now, Log: log, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
+	v.aws, err = aws.New(aws.Config{Provider: awsOf(cfg), Once: once, Now: now, Metrics: metrics})
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +43,9 @@ func newVerifiers(cfg *config.Config, once exchange.Once, log *slog.Logger, metr
 
 // Verify implements exchange.Verifier.
 func (v *verifiers) Verify(ctx context.Context, p exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
+	if p.Type == exchange.TypeAWS4Request {
+		return v.aws.Verify(ctx, p, use)
+	}
 	return v.tokens.Verify(ctx, p, use)
 }
 
@@ -39,11 +55,19 @@ func (v *verifiers) prepare(cfg *config.Config) (commit func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return tokens.Commit, nil
+	commitGraph, err := v.graph.Prepare(directoriesOf(cfg))
+	if err != nil {
+		return nil, err
+	}
+	commitAWS, err := v.aws.Prepare(awsOf(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return func() { commitGraph(); tokens.Commit(); commitAWS() }, nil
 }
 
 // run keeps keys and metadata fresh until ctx ends.
 func (v *verifiers) run(ctx context.Context) { v.tokens.Run(ctx) }
 
 // health names the providers whose tokens can't be verified at the moment, and why.
-func (v *verifiers) health() error { return v.tokens.Health() }
+func (v *verifiers) health() error { return errors.Join(v.tokens.Health(), v.aws.Health()) }
