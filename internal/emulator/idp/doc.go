@@ -7,6 +7,7 @@
 //	sign.go     signatures over arbitrary bytes, since JOSE libraries rightly refuse to make bad tokens
 //	introspect.go  opaque tokens, and the endpoint that tells what they are
 //	tamper.go   what is done to a token after it was signed
+//	dialect_entra.go, dialect_okta.go, …  tokens and documents as one provider writes them
 //	control.go  POST /_emulator/tokens and /_emulator/keys
 //
 // Slow, broken, huge, redirecting and dead providers are faults on an issuer's [Issuer.DiscoveryRoute] and

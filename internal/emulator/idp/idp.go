@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,6 +35,8 @@ type IssuerConfig struct {
 	// Algorithms are those of the keys that are published from the start; RS256 and ES256 if empty. Keys of other
 	// algorithms are made and published when a token asks for them. The first is that of a Token without Algorithm.
 	Algorithms []string `json:"algorithms"`
+	// KeysPath is where its keys are, below its own path; "/jwks" if empty.
+	KeysPath string `json:"keys_path"`
 	// Inquirers are the secrets of the clients that may ask about its tokens (RFC 7662), by client id; none if empty.
 	Inquirers map[string]string `json:"inquirers"`
 	// Prefix is how its opaque tokens begin.
@@ -99,7 +102,9 @@ func (i *Issuer) DiscoveryRoute() string {
 }
 
 // JWKSRoute is the route of the issuer's keys.
-func (i *Issuer) JWKSRoute() string { return "GET /" + i.cfg.Name + "/jwks" }
+func (i *Issuer) JWKSRoute() string { return "GET /" + i.cfg.Name + i.keysPath() }
+
+func (i *Issuer) keysPath() string { return cmp.Or(i.cfg.KeysPath, "/jwks") }
 
 // URL is what the issuer calls itself: the iss of its tokens.
 func (i *Issuer) URL() string {
@@ -110,7 +115,7 @@ func (i *Issuer) URL() string {
 }
 
 // JWKSURI is where the issuer's keys are, whatever it calls itself.
-func (i *Issuer) JWKSURI() string { return i.base() + "/jwks" }
+func (i *Issuer) JWKSURI() string { return i.base() + i.keysPath() }
 
 func (i *Issuer) base() string { return i.srv.URL() + "/" + i.cfg.Name }
 
