@@ -155,6 +155,8 @@ func (i *introspector) land(a answer, err error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	unknown := errors.Is(err, errCredential)
+	news := unknown && !errors.Is(i.lastErr, errCredential)
 	i.lastErr = err
 	now := i.now()
 	if err == nil {
@@ -166,10 +168,10 @@ func (i *introspector) land(a answer, err error) {
 	}
 	i.due = now.Add(min(firstRetry<<min(i.failures, 6), lastRetry))
 	i.failures++
-	if i.failures&(i.failures-1) != 0 { // the 1st, 2nd, 4th, 8th, … in a row
+	if i.failures&(i.failures-1) != 0 && !news { // the 1st, 2nd, 4th, 8th, … in a row
 		return
 	}
-	if errors.Is(err, errCredential) {
+	if unknown {
 		i.log.Error("an identity provider refuses our credential for its introspection endpoint; mend introspection.client_id or the secret", "error", err, "failures", i.failures)
 		return
 	}

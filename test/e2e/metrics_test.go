@@ -17,12 +17,13 @@ type metric struct{ Type, Labels string }
 // TestMetricsAreDocumented holds docs/metrics.md against what a service that has served shows, in both directions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "50ms"), exporting("file"))
+	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "50ms"), exporting("file"), asking)
 	mustGrant(t, w.Ask(), tenMinutes)
 	w.API("/v1/mappings", "") // is counted, whatever comes of it
 	w.Eventually("the parts and the provider's keys are looked at", func() bool {
 		shown := w.Metrics()
-		return strings.Contains(shown, "sts_part_ok{") && strings.Contains(shown, "sts_jwks_age_seconds{")
+		return strings.Contains(shown, "sts_part_ok{") && strings.Contains(shown, "sts_jwks_age_seconds{") &&
+			strings.Contains(shown, "sts_identity_introspections_total{")
 	})
 	if diff := cmp.Diff(documented(t), exposed(w.Metrics())); diff != "" {
 		t.Errorf("documented (-), exposed (+):\n%s", diff)

@@ -125,11 +125,13 @@ var databricksKey = sync.OnceValue(func() *rsa.PrivateKey {
 func (w *world) startEmulators() {
 	t := w.t
 	now := emulator.FileClock(w.clock)
+	w.secrets["opaque"] = newSecret(t)
 	var err error
 	w.idp, err = idp.New(idp.Config{Now: now, Issuers: []idp.IssuerConfig{
 		{Name: "okta", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
 		{Name: "strict", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
 		{Name: "other", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
+		{Name: "opaque", Audience: "api://lakegate", Algorithms: []string{"ES256"}, Inquirers: map[string]string{inquirer: w.secrets["opaque"]}},
 		{Name: "unconfigured", Audience: "api://lakegate", Algorithms: []string{"ES256"}},
 	}})
 	if err != nil {
