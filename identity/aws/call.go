@@ -21,8 +21,18 @@ const maxAnswerBytes = 64 << 10
 // retry is after how long a caller may try again where AWS can't be asked.
 const retry = 2 * time.Second
 
+// maxAsking is how many requests ask one region's AWS STS at a time. Each holds a place among the requests under way, which
+// are there for the tokens of all providers.
+const maxAsking = 128
+
+var errCrowded = errors.New("is slow to answer, and too many requests wait for it already")
+
 // ask sends the request to AWS and reads whose it is.
 func (t *trial) ask(ctx context.Context) (*caller, error) {
+	defer t.place.asking.Add(-1)
+	if t.place.asking.Add(1) > maxAsking {
+		return nil, t.unavailable(errCrowded)
+	}
 	status, body, err := t.send(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // the caller's own deadline says nothing of AWS
@@ -36,7 +46,12 @@ func (t *trial) ask(ctx context.Context) (*caller, error) {
 		}
 	}
 	t.place.trouble.Store(&trouble{err: err, at: t.now})
-	return nil, exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable,
+	return nil, t.unavailable(err)
+}
+
+// unavailable is the answer where AWS has not judged a request.
+func (t *trial) unavailable(err error) error {
+	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable,
 		"AWS STS of %s can't be asked at the moment whose request it is (identity provider %s); sign a fresh one shortly", t.place.region.name, t.provider.Name).
 		After(retry).Because(err)
 }

@@ -34,6 +34,7 @@ type provider struct {
 type place struct {
 	region   region
 	endpoint string // scheme and host
+	asking   atomic.Int32
 	trouble  atomic.Pointer[trouble]
 }
 

@@ -237,6 +237,33 @@ func TestDeadlineIsTheCallers(t *testing.T) {
 	}
 }
 
+// While AWS hangs, those who wait for it take a part of the places that all requests share, and the rest hear so at once.
+func TestCrowd(t *testing.T) {
+	w := newWorld(t)
+	remove := w.sts.AddFault(emulator.Fault{Hold: true})
+	const crowd = 200
+	texts := make([]string, crowd)
+	for i := range texts {
+		texts[i] = w.sign(awssts.Ask{}).Text()
+	}
+	errs := make(chan error, crowd)
+	for _, text := range texts {
+		go func() {
+			_, err := w.verify(text)
+			errs <- err
+		}()
+	}
+	for range crowd - 128 { // the others are still waiting
+		w.refused(<-errs, exchange.CodeUnavailable, exchange.ReasonProviderUnavailable)
+	}
+	remove()
+	for range 128 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // What AWS is sent is what was signed and nothing more.
 func TestCall(t *testing.T) {
 	w := newWorld(t)
