@@ -94,6 +94,7 @@ type outcome struct {
 	Error, Reason, Description        string
 	IssuedTokenType, TokenType, Scope string
 	Details                           []any
+	Actors                            int
 	ExpiresIn, RetryAfter             float64 // seconds
 	// Token is the first of this entrance's answers that had the same one.
 	Token  int
@@ -112,7 +113,7 @@ func (h *hearing) outcomes(t *testing.T, book map[string]map[string]any, e entra
 	for _, a := range answers {
 		o := outcome{
 			Status: a.Status, Error: a.Error, Reason: a.Reason, Description: counted.ReplaceAllString(a.Description, "…"),
-			IssuedTokenType: a.IssuedTokenType, TokenType: a.TokenType, Scope: a.Scope, Details: a.Details,
+			IssuedTokenType: a.IssuedTokenType, TokenType: a.TokenType, Scope: a.Scope, Details: a.Details, Actors: a.Delegation.Actors,
 			ExpiresIn: float64(a.ExpiresIn), RetryAfter: a.RetryAfter.Seconds(),
 		}
 		for !h.shared && answers[o.Token].AccessToken != a.AccessToken {
@@ -231,15 +232,33 @@ func (h *hearing) record(t *testing.T, book map[string]map[string]any, e entranc
 			plain[name] = "…"
 		}
 	}
-	if presented, _ := r["subject_token"].(map[string]any); presented != nil {
-		plain["subject_token"] = hidden(presented, "jti", "sha256")
+	for _, name := range []string{"subject_token", "actor_token"} {
+		if presented, _ := r[name].(map[string]any); presented != nil {
+			plain[name] = hidden(presented, "jti", "sha256")
+		}
 	}
 	if subject, _ := r["subject"].(map[string]any); subject != nil {
-		id, _ := subject["id"].(string)
-		who := without(book[id], "id", "time", "issued_at", "expires_at")
-		plain["subject"] = []any{without(subject, "id"), hidden(who, "jti", "sha256")}
+		plain["subject"] = party(book, subject)
+	}
+	if actors, _ := r["actors"].([]any); actors != nil {
+		var chain []any
+		for _, actor := range actors {
+			actor, _ := actor.(map[string]any)
+			chain = append(chain, party(book, actor))
+		}
+		plain["actors"] = chain
 	}
 	return plain
+}
+
+// party is a subject or an actor of a record, with what the record of his token tells of him.
+func party(book map[string]map[string]any, of map[string]any) []any {
+	id, _ := of["id"].(string)
+	who := without(book[id], "id", "time", "issued_at", "expires_at")
+	if claims, _ := who["claims"].(map[string]any); claims != nil {
+		who["claims"] = hidden(claims, "auth_time")
+	}
+	return []any{without(of, "id"), hidden(who, "jti", "sha256")}
 }
 
 func instant(v any) time.Time {

@@ -51,6 +51,9 @@ type answer struct {
 	Scope           string `json:"scope"`
 	Details         []any  `json:"authorization_details"`
 	RefreshToken    string `json:"refresh_token"`
+	Delegation      struct {
+		Actors int `json:"actors"`
+	} `json:"delegation"`
 
 	Error       string `json:"error"`
 	Description string `json:"error_description"`

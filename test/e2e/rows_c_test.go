@@ -57,6 +57,7 @@ func TestRowsC(t *testing.T) {
 		{id: "C18 access_token", ask: minted(typeAccessToken, idp.Token{})},
 		invalid("jwt with the marks of an ID token", minted(typeJWT, idp.Token{Claims: nonce})),
 		invalid("jwt with the marks of an access token", minted(typeJWT, idp.Token{Header: accessHeader})),
+		{id: "G18 by act", ask: subject(map[string]any{"act": object{"sub": "agent-1"}}), status: 400, code: "invalid_request", reason: exchange.ReasonDelegationNotAllowed, says: "switched off"},
 		{id: "G18", ask: change(with("actor_token", "x", "actor_token_type", typeJWT)), status: 400, code: "invalid_request", reason: exchange.ReasonDelegationNotAllowed},
 	})
 }
