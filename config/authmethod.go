@@ -16,7 +16,7 @@ func (m *authMethod) UnmarshalScalar(text string) error {
 	return strictyaml.OneOf(text, authMethods...)
 }
 
-var authMethods = []string{methodBasic, methodPost, methodPrivateKeyJWT, methodTLS, methodNone}
+var authMethods = []string{methodBasic, methodPost, methodPrivateKeyJWT, methodFederated, methodTLS, methodNone}
 
 // methodKeys are the keys that belong to a method, and to no other: a key that means nothing would be believed to.
 var methodKeys = []struct {
@@ -26,6 +26,8 @@ var methodKeys = []struct {
 	{"secret_sha256", []string{methodBasic, methodPost}},
 	{"jwks_file", []string{methodPrivateKeyJWT}},
 	{"audience_token_endpoint", []string{methodPrivateKeyJWT}},
+	{"assertion_provider", []string{methodFederated}},
+	{"assertion_subject", []string{methodFederated}},
 	{"tls_client_auth_subject_dn", []string{methodTLS}},
 	{"tls_client_auth_san_dns", []string{methodTLS}},
 	{"tls_client_auth_san_uri", []string{methodTLS}},
@@ -45,6 +47,13 @@ func (c *checker) authentication(client *Client, f *clientFile, id, path string,
 		}
 		client.JWKS = c.content(f.JWKSFile, path+".jwks_file")
 		client.AudienceTokenEndpoint = f.AudienceTokenEndpoint.V
+	case methodFederated:
+		client.AssertionProvider, client.AssertionSubject = f.AssertionProvider.V, f.AssertionSubject.V
+		for key, v := range map[string]text{"assertion_provider": f.AssertionProvider, "assertion_subject": f.AssertionSubject} {
+			if v.Set() {
+				c.filled(v, path+"."+key)
+			}
+		}
 	case methodTLS:
 		client.SubjectDN, client.SANDNS, client.SANURI = f.SubjectDN.V, f.SANDNS.V, f.SANURI.V
 		c.certificateName(f, path)

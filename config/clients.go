@@ -17,6 +17,10 @@ type Client struct {
 	JWKS                  File `yaml:"jwks_file,omitempty"`
 	AudienceTokenEndpoint bool `yaml:"audience_token_endpoint,omitempty"`
 
+	// Of federated_assertion: whose tokens the client has of its platform, and their exact subject.
+	AssertionProvider string `yaml:"assertion_provider,omitempty"`
+	AssertionSubject  string `yaml:"assertion_subject,omitempty"`
+
 	// Of tls_client_auth: what the certificate must say, exactly one of them (RFC 8705 §2.1.2).
 	SubjectDN string `yaml:"tls_client_auth_subject_dn,omitempty"`
 	SANDNS    string `yaml:"tls_client_auth_san_dns,omitempty"`
@@ -70,6 +74,8 @@ type clientFile struct {
 	Identity              flag    `yaml:"identity"`
 	JWKSFile              text    `yaml:"jwks_file"`
 	AudienceTokenEndpoint flag    `yaml:"audience_token_endpoint"`
+	AssertionProvider     text    `yaml:"assertion_provider"`
+	AssertionSubject      text    `yaml:"assertion_subject"`
 	SubjectDN             text    `yaml:"tls_client_auth_subject_dn"`
 	SANDNS                text    `yaml:"tls_client_auth_san_dns"`
 	SANURI                text    `yaml:"tls_client_auth_san_uri"`
@@ -79,6 +85,7 @@ const (
 	methodBasic         = "client_secret_basic"
 	methodPost          = "client_secret_post"
 	methodPrivateKeyJWT = "private_key_jwt"
+	methodFederated     = "federated_assertion"
 	methodTLS           = "tls_client_auth"
 	methodNone          = "none"
 

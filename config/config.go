@@ -85,6 +85,7 @@ func (c *checker) config(d *document) *Config {
 	cfg.Databricks = c.databricks(&d.Databricks, cfg.Issuer)
 	c.sharedKeyset(cfg, d.Database)
 	c.sharedMarks(cfg, d.IdentityProviders, d.Clients)
+	c.federated(cfg, d.Clients)
 	c.later(d)
 	cfg.where = c.where
 	return cfg

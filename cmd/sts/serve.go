@@ -200,7 +200,7 @@ func (s *service) build(ctx context.Context, path string, cfg *config.Config) er
 	if err != nil {
 		return err
 	}
-	registry, authorities, err := newRegistry(cfg, once, s.log)
+	registry, authorities, err := newRegistry(cfg, once, underTest(s.verifiers), s.log)
 	if err != nil {
 		return err
 	}
@@ -294,12 +294,12 @@ func (s *service) buildServer(cfg *config.Config, exchanges *exchange.Service, a
 }
 
 // newRegistry makes a registry, and the CAs of its clients' certificates where there are any.
-func newRegistry(cfg *config.Config, once exchange.Once, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
+func newRegistry(cfg *config.Config, once exchange.Once, verifier exchange.Verifier, log *slog.Logger) (*clients.Registry, *clients.Authorities, error) {
 	endpoint, err := oauth.TokenEndpoint(cfg.Issuer)
 	if err != nil {
 		return nil, nil, err
 	}
-	c := clients.Config{Issuer: cfg.Issuer, TokenEndpoint: endpoint, Once: once, Now: now}
+	c := clients.Config{Issuer: cfg.Issuer, TokenEndpoint: endpoint, Once: once, Verifier: verifier, Now: now}
 	var authorities *clients.Authorities
 	if tls := cfg.Listen.TLS; tls != nil && tls.ClientCAFile != "" {
 		if authorities, err = clients.OpenAuthorities(tls.ClientCAFile, now, log); err != nil {

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/lakegate/sts/internal/strictyaml"
+)
+
+// federated checks the clients that authenticate by a token of their platform, once providers and clients are known.
+func (c *checker) federated(cfg *Config, clients strictyaml.Map[clientFile]) {
+	first := map[[2]string]string{} // issuer and subject: whose
+	for _, e := range clients.Entries {
+		f, path := e.Value, "clients."+e.Key
+		if f.AuthMethod.V != methodFederated {
+			continue
+		}
+		if !f.Keys.Has("assertion_subject") {
+			c.missing(f.Pos, path, "assertion_subject", "add it: the sub of its tokens, like system:serviceaccount:NAMESPACE:NAME, or its SPIFFE ID")
+		}
+		if !f.Keys.Has("assertion_provider") {
+			c.missing(f.Pos, path, "assertion_provider", "add it: the identity provider that issues its tokens")
+			continue
+		}
+		c.assertionProvider(cfg, f.AssertionProvider, path+".assertion_provider")
+		whom := [2]string{f.AssertionProvider.V, f.AssertionSubject.V}
+		if other, taken := first[whom]; taken && whom[1] != "" {
+			c.fault(f.AssertionSubject.Pos, path+".assertion_subject", "the same as that of client "+strconv.Quote(other), "give each client a workload of its own")
+			continue
+		}
+		first[whom] = e.Key
+	}
+}
+
+// assertionProvider wants a provider of JWTs, whose subjects' tokens are for another audience than ours: else whoever is
+// given such a token, to exchange it, could say that he is the client whose token it is.
+func (c *checker) assertionProvider(cfg *Config, v text, path string) {
+	p, known := cfg.IdentityProviders[v.V]
+	switch {
+	case v.V == "": // that is said already
+	case !known:
+		c.fault(v.Pos, path, "unknown identity provider "+strconv.Quote(v.V), strictyaml.DidYouMean(v.V, providerNames(cfg), "add it under identity_providers"))
+	case !slices.Contains(p.TokenTypes, tokenJWT):
+		c.fault(v.Pos, path, "the tokens of this identity provider are not presented as jwt", "name a provider with jwt among its token_types, like one of preset kubernetes or spiffe")
+	case slices.Contains(p.Audiences, cfg.Issuer):
+		c.fault(v.Pos, path, "this identity provider's tokens for subjects are for our issuer, too, so that whoever exchanges one could pass for its subject", "give subjects' tokens another audience than "+cfg.Issuer)
+	}
+}
+
+func providerNames(cfg *Config) (names []string) {
+	for name := range cfg.IdentityProviders {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
