@@ -24,6 +24,9 @@ func (t *trial) checkAssertion() error {
 	if issuer, err := issuerOf(a); err != nil || issuer != t.provider.EntityID {
 		return t.Invalid("was read in two ways")
 	}
+	if _, err := t.one(a, "Issuer"); err != nil {
+		return err
+	}
 	for _, child := range a.children() {
 		if child.space != spaceAssertion || !isPart(child.local) {
 			return t.Invalid("holds an element that is not of an assertion of SAML 2.0")
