@@ -18,7 +18,7 @@ type AttackConfig struct {
 	Issuer, Other string
 	// Canary is the URL of a server that nobody may ever call.
 	Canary string
-	// Claims are laid over those of every token.
+	// Claims are laid over those of every token; groups is one of them.
 	Claims map[string]any
 	// Leeway is the verifier's clock_skew.
 	Leeway time.Duration
@@ -34,31 +34,41 @@ func (s *Server) Attacks(c AttackConfig) ([]emulator.Attack, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.algorithms()
-	f.secrets()
+	f.common()
 	f.keys()
-	f.headers()
 	f.types()
 	f.claimTypes()
 	f.bindings()
-	f.names()
-	f.text()
+	f.names("iss", "sub", "aud", "exp", "iat", "jti", "groups")
+	f.lookalikes()
 	f.numbers()
-	f.times()
+	f.times(c.Leeway)
 	f.audiences()
 	f.issuers()
+	return f.list, f.err
+}
+
+// common are the attacks on whoever reads JWTs.
+func (f *forger) common() {
+	f.algorithms()
+	f.secrets()
+	f.headers()
+	f.text()
 	f.framing()
 	f.base64()
 	f.signatures()
 	f.bombs()
-	return f.list, f.err
 }
 
 // forger makes the attacks. Its first error ends nothing and is kept.
 type forger struct {
 	srv           *Server
-	cfg           AttackConfig
 	victim, other *Issuer
+	canary        string
+	claims        func() map[string]any // of a good token
+	subject       string                // its sub
+	tokenType     string                // what it is presented as
+	cause         causes
 	// The victim's published keys, by algorithm.
 	published map[string]*key
 	stranger  *key // ES256, published by nobody
@@ -68,22 +78,41 @@ type forger struct {
 }
 
 func (s *Server) newForger(c AttackConfig) (*forger, error) {
-	f := &forger{srv: s, cfg: c, victim: s.Issuer(c.Issuer), other: s.Issuer(c.Other), published: map[string]*key{}}
+	f := &forger{
+		srv: s, victim: s.Issuer(c.Issuer), other: s.Issuer(c.Other), canary: c.Canary, subject: "alice", tokenType: urnJWT,
+		cause: causes{
+			algorithm: "algorithm that is not among the algorithms",
+			key:       "names a key (kid) that the identity provider",
+			signature: "signature that its issuer's key did not make",
+		},
+	}
+	if err := f.takeKeys(AttackAlgorithms()); err != nil {
+		return nil, err
+	}
+	f.claims = func() map[string]any {
+		claims := f.victim.claims(Token{})
+		maps.Copy(claims, c.Claims)
+		return claims
+	}
+	return f, nil
+}
+
+// takeKeys makes the keys that the attacks confuse.
+func (f *forger) takeKeys(algorithms []string) (err error) {
 	if f.victim == nil || f.other == nil || f.victim == f.other {
-		return nil, fmt.Errorf("idp: attacks need two issuers, and %q and %q aren't", c.Issuer, c.Other)
+		return fmt.Errorf("idp: attacks need two issuers")
 	}
 	if f.victim.URL() == "" || f.victim.cfg.Audience == "" {
-		return nil, fmt.Errorf("idp: the attacked issuer needs a URL and an audience")
+		return fmt.Errorf("idp: the attacked issuer needs a URL and an audience")
 	}
-	for _, alg := range AttackAlgorithms() {
-		var err error
+	f.published = map[string]*key{}
+	for _, alg := range algorithms {
 		if f.published[alg], err = f.victim.find(alg, ""); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	var err error
 	f.stranger, err = newKey("ES256")
-	return f, err
+	return err
 }
 
 func (f *forger) fail(err error) {
@@ -98,21 +127,22 @@ const (
 	urnIDToken     = "urn:ietf:params:oauth:token-type:id_token"
 )
 
-// Parts of a verifier's refusals: each attack is refused for one of them, or for one that stands beside it.
+// Parts of refusals: each attack is refused for one of them, or for one that stands beside it. These are alike for all
+// who read JWTs; causes are not.
 const (
-	causeAlgorithm = "algorithm that is not among the algorithms"
-	causeKey       = "names a key (kid) that the identity provider"
-	causeSignature = "signature that its issuer's key did not make"
-	causeBase64    = "not canonical base64url"
-	causeJSON      = "is not well-formed JSON"
-	causeObject    = "is not a JSON object"
-	causeRepeats   = "repeats a name"
-	causeUTF8      = "holds invalid UTF-8, or half a surrogate pair"
-	causeCompact   = "is not a JWT"
+	causeBase64  = "not canonical base64url"
+	causeJSON    = "is not well-formed JSON"
+	causeObject  = "is not a JSON object"
+	causeRepeats = "repeats a name"
+	causeUTF8    = "holds invalid UTF-8, or half a surrogate pair"
+	causeCompact = "is not a JWT"
 )
 
-// add adds an attack on a plain JWT.
-func (f *forger) add(cause, name, token, twin string) { f.addOf(urnJWT, cause, name, token, twin) }
+// causes are what a reader of JWTs says of a signature.
+type causes struct{ algorithm, key, signature string }
+
+// add adds an attack.
+func (f *forger) add(cause, name, token, twin string) { f.addOf(f.tokenType, cause, name, token, twin) }
 
 func (f *forger) addOf(tokenType, cause, name, token, twin string) {
 	for _, text := range []string{token, twin} {
@@ -143,9 +173,7 @@ type change = map[string]any
 
 // payload is the JSON of a good token's claims, with changes.
 func (f *forger) payload(changes ...change) string {
-	claims := f.victim.claims(Token{})
-	maps.Copy(claims, f.cfg.Claims)
-	return f.json(claims, changes...)
+	return f.json(f.claims(), changes...)
 }
 
 // header is the JSON of the header of a token that key signed, with changes.

@@ -94,7 +94,7 @@ func (f *forger) bindings() {
 	twin := f.good()
 	for name, cnf := range map[string]string{
 		"jkt": `{"jkt":` + thumbprint + `}`, "x5t#S256": `{"x5t#S256":` + thumbprint + `}`, "jwk": `{"jwk":{"kty":"OKP","crv":"Ed25519","x":` + thumbprint + `}}`,
-		"kid": `{"kid":"k"}`, "jwe": `{"jwe":"a.b.c.d.e"}`, "jku": `{"jku":"` + f.cfg.Canary + `/jwks"}`, "two": `{"jkt":` + thumbprint + `,"kid":"k"}`,
+		"kid": `{"kid":"k"}`, "jwe": `{"jwe":"a.b.c.d.e"}`, "jku": `{"jku":"` + f.canary + `/jwks"}`, "two": `{"jkt":` + thumbprint + `,"kid":"k"}`,
 		"of a form that nobody knows": `{"x":1}`, "an empty object": `{}`, "an object of null": `{"jkt":null}`,
 		"a string": `"k"`, "an empty string": `""`, "an array": `[]`, "a number": `0`, "true": `true`, "false": `false`,
 	} {
@@ -105,16 +105,16 @@ func (f *forger) bindings() {
 }
 
 // times are off by as little as can be.
-func (f *forger) times() {
+func (f *forger) times(leeway time.Duration) {
 	now := f.srv.Now()
 	twin := f.good()
 	at := func(name string, d time.Duration) change { return change{name: now.Add(d).Unix()} }
 	f.add("expired", "expired a second ago", f.good(at("exp", -time.Second)), twin)
-	f.add("expired", "expired within the leeway", f.good(at("exp", -f.cfg.Leeway/2)), twin)
+	f.add("expired", "expired within the leeway", f.good(at("exp", -leeway/2)), twin)
 	f.add("expired", "expired long ago", f.good(at("exp", -20*365*24*time.Hour)), twin)
 	// Far enough for a run of some minutes.
-	f.add("not valid yet", "from the future, by iat", f.good(at("iat", f.cfg.Leeway+time.Hour), at("exp", 3*time.Hour)), f.good(at("iat", f.cfg.Leeway/2)))
-	f.add("not valid yet", "from the future, by nbf", f.good(at("nbf", f.cfg.Leeway+time.Hour), at("exp", 3*time.Hour)), f.good(at("nbf", f.cfg.Leeway/2)))
+	f.add("not valid yet", "from the future, by iat", f.good(at("iat", leeway+time.Hour), at("exp", 3*time.Hour)), f.good(at("iat", leeway/2)))
+	f.add("not valid yet", "from the future, by nbf", f.good(at("nbf", leeway+time.Hour), at("exp", 3*time.Hour)), f.good(at("nbf", leeway/2)))
 	f.add("more than max_token_age", "issued long ago", f.good(at("iat", -25*time.Hour)), f.good(at("iat", -23*time.Hour)))
 	f.add("more than max_token_age", "issued in 1970", f.good(change{"iat": 0}), twin)
 }
@@ -142,7 +142,7 @@ func (f *forger) issuers() {
 	for _, iss := range []string{
 		own + "/", own + "//", strings.ToUpper(own), strings.ToUpper(scheme) + "://" + rest, own + "#", own + "?", own + "/.", own + "/../" + path, scheme + "://" + host + "//" + path,
 		scheme + "://x@" + rest, scheme + "://" + host + "./" + path, scheme + "://" + host + "/%" + fmt.Sprintf("%02x", path[0]) + path[1:], own + " ", " " + own, own + "\u0000", own + "\n", own + "/.well-known/openid-configuration",
-		rest, "//" + rest, own[:len(own)-1], own + "x", "*", "https://accounts.google.com", f.cfg.Canary, "file:///dev/null", "null", "__proto__", own + "\u200b", strings.Repeat("i", 8<<10),
+		rest, "//" + rest, own[:len(own)-1], own + "x", "*", "https://accounts.google.com", f.canary, "file:///dev/null", "null", "__proto__", own + "\u200b", strings.Repeat("i", 8<<10),
 	} {
 		f.add("has an iss that", fmt.Sprintf("iss %.60q", iss), f.good(change{"iss": iss}), twin)
 	}

@@ -98,7 +98,7 @@ func (f *forger) signatures() {
 		"half": r, "twice": slices.Concat(signature, signature), "as wide as of P-384": slices.Concat(make([]byte, 16), r, make([]byte, 16), s), "one byte": {0}, "a bit flipped": flipped,
 		"of another token": other, "of a hash of nothing": f.signature(es, "ES256", 0, "", ""),
 	} {
-		f.add(causeSignature, "ES256: "+name, input+encode(string(bad)), good)
+		f.add(f.cause.signature, "ES256: "+name, input+encode(string(bad)), good)
 	}
 
 	header := f.header(rs)
@@ -109,7 +109,7 @@ func (f *forger) signatures() {
 		"zero": make([]byte, 256), "one": append(make([]byte, 255), 1), "a byte short": long[1:], "a zero before": append([]byte{0}, long...), "a zero behind": append(slices.Clone(long), 0), "all bits": bytes.Repeat([]byte{0xff}, 256),
 		"an ES256 signature": signature, "of another token": f.signature(rs, "RS256", 0, header, f.payload(change{"sub": "bob"})), "one byte": {1},
 	} {
-		f.add(causeSignature, "RS256: "+name, input+encode(string(bad)), good)
+		f.add(f.cause.signature, "RS256: "+name, input+encode(string(bad)), good)
 	}
 	ed := f.published["EdDSA"]
 	header = f.header(ed)
@@ -117,7 +117,7 @@ func (f *forger) signatures() {
 	input = encode(header) + "." + encode(payload) + "."
 	good = input + encode(string(short))
 	for name, bad := range map[string][]byte{"zero": make([]byte, 64), "a byte short": short[:63], "a byte long": append(slices.Clone(short), 0), "the order added to S": addOrder(short)} {
-		f.add(causeSignature, "EdDSA: "+name, input+encode(string(bad)), good)
+		f.add(f.cause.signature, "EdDSA: "+name, input+encode(string(bad)), good)
 	}
 	f.transplants(es)
 }
@@ -138,13 +138,13 @@ func (f *forger) transplants(es *key) {
 	good := f.signed(es, header, payload)
 	signature := good[strings.LastIndexByte(good, '.'):]
 	for name, edited := range map[string]string{
-		"another sub": strings.Replace(payload, `"alice"`, `"bob"`, 1), "a blank behind": payload + " ", "a blank before": " " + payload, "more claims": payload[:len(payload)-1] + `,"admin":true}`,
+		"another sub": strings.Replace(payload, `"`+f.subject+`"`, `"bob"`, 1), "a blank behind": payload + " ", "a blank before": " " + payload, "more claims": payload[:len(payload)-1] + `,"admin":true}`,
 		"a longer life": f.payload(change{"exp": f.srv.Now().Unix() + 80_000}),
 	} {
-		f.add(causeSignature, "edited: "+name, encode(header)+"."+encode(edited)+signature, good)
+		f.add(f.cause.signature, "edited: "+name, encode(header)+"."+encode(edited)+signature, good)
 	}
-	for name, edited := range map[string]string{"a blank behind the header": header + " ", "no typ": f.header(es, change{"typ": nil}), "a jku": f.header(es, change{"jku": f.cfg.Canary})} {
-		f.add(causeSignature, "edited: "+name, encode(edited)+"."+encode(payload)+signature, good)
+	for name, edited := range map[string]string{"a blank behind the header": header + " ", "no typ": f.header(es, change{"typ": nil}), "a jku": f.header(es, change{"jku": f.canary})} {
+		f.add(f.cause.signature, "edited: "+name, encode(edited)+"."+encode(payload)+signature, good)
 	}
 }
 
@@ -171,10 +171,10 @@ func (f *forger) bombs() {
 	f.add(size, "20,000 dots", strings.Repeat(".", 20_000), twin)
 	f.add(causeCompact, "16,000 dots", strings.Repeat(".", 16_000), twin)
 	f.add(causeCompact, "16,000 letters", strings.Repeat("A", 16_000), twin)
-	f.add(causeSignature, "12 KiB of signature", twin[:strings.LastIndexByte(twin, '.')+1]+base64.RawURLEncoding.EncodeToString(make([]byte, 9<<10)), twin)
+	f.add(f.cause.signature, "12 KiB of signature", twin[:strings.LastIndexByte(twin, '.')+1]+base64.RawURLEncoding.EncodeToString(make([]byte, 9<<10)), twin)
 	// Small in text, large in memory, and signed by nobody.
 	for name, value := range map[string]string{"objects": strings.Repeat(`{"":0},`, 1500) + "0", "arrays": strings.Repeat(`[[]],`, 2000) + "0", "numbers": strings.Repeat(`0,`, 5000) + "0"} {
 		payload := f.payload(change{"x": raw("[" + value + "]")})
-		f.add(causeSignature, "thousands of "+name, f.signed(f.stranger, f.header(es), payload), f.signed(es, f.header(es), payload))
+		f.add(f.cause.signature, "thousands of "+name, f.signed(f.stranger, f.header(es), payload), f.signed(es, f.header(es), payload))
 	}
 }

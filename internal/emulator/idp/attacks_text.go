@@ -6,15 +6,15 @@ import (
 )
 
 // names repeats names, and writes them so that a careless reader takes them for others (RFC 8725 §2.4, RFC 7493 §2.3).
-func (f *forger) names() {
+func (f *forger) names(claims ...string) {
 	twin := f.good()
 	es := f.es()
 	sign := func(payload string) string { return f.signed(es, f.header(es), payload) }
-	claims := map[string]string{
+	others := map[string]string{
 		"iss": `"` + f.other.URL() + `"`, "sub": `"admin"`, "aud": `"x"`, "exp": `9999999999`, "iat": `1`, "jti": `"x"`, "groups": `["admin"]`,
 	}
-	for name, other := range claims {
-		good := f.payload(change{"groups": []string{"data-eng"}})
+	for _, name := range claims {
+		other, good := others[name], f.payload()
 		escaped := fmt.Sprintf(`%s\u%04x%s`, name[:1], name[1], name[2:])
 		upper := fmt.Sprintf(`%s\u%04X%s`, name[:1], name[1], name[2:])
 		for how, spelt := range map[string]string{"": name, " by an escape": escaped, " by an escape in capitals": upper} {
@@ -34,11 +34,12 @@ func (f *forger) names() {
 		f.add(causeRepeats, "header: "+name+" twice", f.signed(es, twice, good), twin)
 		f.add(causeRepeats, "header: "+name+" twice by an escape", f.signed(es, header[:len(header)-1]+`,"`+name[:1]+fmt.Sprintf(`\u%04x`, name[1])+name[2:]+`":`+other+`,"`+name+`":`+other+`}`, good), twin)
 	}
-	f.lookalikes(good, twin, sign)
 }
 
 // lookalikes are names that become the right one when letters are folded, and mustn't be taken for it.
-func (f *forger) lookalikes(good, twin string, sign func(string) string) {
+func (f *forger) lookalikes() {
+	es, good := f.es(), f.payload()
+	twin := f.signed(es, f.header(es), good)
 	for name, alike := range map[string][]string{
 		"sub": {"Sub", "SUB", "ſub", `\u017fub`, "sub ", " sub", `sub\u0000`, "ѕub", "ｓub", `sub\u200b`, "su\u0308b"},
 		"iss": {"Iss", "ISS", "ıss", "İss", "iſs", "isſ", "iß"},
@@ -47,20 +48,19 @@ func (f *forger) lookalikes(good, twin string, sign func(string) string) {
 		"iat": {"Iat", "IAT", "ıat", "iаt"},
 	} {
 		for _, other := range alike {
-			f.add("has no "+name, fmt.Sprintf("%s for %s", other, name), sign(strings.Replace(good, `"`+name+`":`, `"`+other+`":`, 1)), twin)
+			f.add("has no "+name, fmt.Sprintf("%s for %s", other, name), f.signed(es, f.header(es), strings.Replace(good, `"`+name+`":`, `"`+other+`":`, 1)), twin)
 		}
 	}
 	// The Kelvin sign folds to k: who folds takes the token's own word for which key to check it by.
-	es := f.es()
 	named := `{"alg":"ES256","` + "\u212a" + `id":"` + es.kid + `"`
-	f.add(causeKey, "a Kelvin sign for the k of kid", f.signed(f.stranger, named+`,"kid":"`+f.stranger.kid+`"}`, good), f.signed(es, named+`,"kid":"`+es.kid+`"}`, good))
+	f.add(f.cause.key, "a Kelvin sign for the k of kid", f.signed(f.stranger, named+`,"kid":"`+f.stranger.kid+`"}`, good), f.signed(es, named+`,"kid":"`+es.kid+`"}`, good))
 }
 
 // text is what isn't JSON, or not the same JSON to every reader (RFC 8259 §8, RFC 7493 §2.1).
 func (f *forger) text() {
-	es, good := f.es(), f.payload(change{"sub": "alice"})
+	es, good := f.es(), f.payload()
 	twin := f.signed(es, f.header(es), good)
-	sub := func(value string) string { return strings.Replace(good, `"sub":"alice"`, `"sub":`+value, 1) }
+	sub := func(value string) string { return strings.Replace(good, `"sub":"`+f.subject+`"`, `"sub":`+value, 1) }
 	more := func(member string) string { return good[:len(good)-1] + "," + member + "}" }
 	for name, bad := range map[string]struct{ cause, payload string }{
 		"invalid UTF-8":                    {causeUTF8, sub("\"ali\xffce\"")},
