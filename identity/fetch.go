@@ -62,7 +62,7 @@ func (s *keySource) load(ctx context.Context) ([]byte, error) {
 	if now := s.now(); s.place.uri == "" || !within(s.place.at.Add(rediscover), now, rediscover) {
 		uri, err := s.discover(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("discovery: %w", err)
+			return nil, fmt.Errorf("%w: %w", errDiscovery, err)
 		}
 		s.place.uri, s.place.at = uri, now
 	}
@@ -111,7 +111,8 @@ func (s *keySource) discover(ctx context.Context) (string, error) {
 	}
 	// §4.3: else one issuer could speak for another.
 	if document["issuer"] != s.origin.issuer {
-		return "", errors.New("the document is of another issuer than the configured one; they must be equal byte for byte")
+		found, _ := document["issuer"].(string)
+		return "", &otherIssuer{found}
 	}
 	uri, _ := document["jwks_uri"].(string)
 	found, err := dialable(uri)
@@ -123,6 +124,16 @@ func (s *keySource) discover(ctx context.Context) (string, error) {
 	}
 	return uri, nil
 }
+
+// otherIssuer is a discovery document of another issuer than the one that is configured.
+type otherIssuer struct{ found string }
+
+func (*otherIssuer) Error() string {
+	return "the document is of another issuer than the configured one; they must be equal byte for byte"
+}
+
+// errDiscovery is that the address of the keys can't be found out.
+var errDiscovery = errors.New("discovery")
 
 func (s *keySource) getKeys(ctx context.Context, uri string) ([]byte, error) {
 	text, err := s.get(ctx, uri)

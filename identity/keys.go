@@ -19,8 +19,9 @@ type key struct {
 
 // keySet is what one fetch brought.
 type keySet struct {
-	keys []*key
-	at   time.Time // when it was fetched
+	keys    []*key
+	skipped []jwt.Skipped
+	at      time.Time // when it was fetched
 }
 
 // candidates are the keys that may have signed a token with that header.
@@ -54,7 +55,7 @@ func (s *keySource) replace(fetched []jwt.Key, skipped []jwt.Skipped) {
 		kept[k] = true
 		keys = append(keys, k)
 	}
-	s.put(keys)
+	s.put(keys, skipped)
 	changed := before == nil || len(old) != len(keys)
 	for _, k := range old {
 		if !kept[k] {

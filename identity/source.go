@@ -276,12 +276,12 @@ func (s *keySource) renew(ctx context.Context) (err error) {
 // keep trusts the keys anew.
 func (s *keySource) keep() {
 	if set := s.set.Load(); set != nil {
-		s.put(set.keys)
+		s.put(set.keys, set.skipped)
 	}
 }
 
-func (s *keySource) put(keys []*key) {
-	s.set.Store(&keySet{keys: keys, at: s.now()})
+func (s *keySource) put(keys []*key, skipped []jwt.Skipped) {
+	s.set.Store(&keySet{keys: keys, skipped: skipped, at: s.now()})
 }
 
 // trouble says why there are no keys.

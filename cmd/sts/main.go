@@ -13,6 +13,7 @@
 //	audit_*.go    one or two of those commands each; audit_flags.go their flags, audit_table.go how people are shown things
 //	exports.go    where records go beside the log; audit_export.go prints them
 //	database.go   sts database migrate, and which ledger it is
+//	doctor.go     sts doctor; doctor_clock.go whose clock is wrong, doctor_token.go what becomes of a sample token
 //	clock.go      the one clock (clock_testclock.go in programs under test)
 package main
 
@@ -74,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), configCommand(), policyCommand(), clientCommand(), keysCommand(), auditCommand(), databaseCommand(), versionCommand())
+	root.AddCommand(serveCommand(), configCommand(), policyCommand(), clientCommand(), keysCommand(), auditCommand(), databaseCommand(), doctorCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/lakegate/sts/identity"
 	"github.com/lakegate/sts/identity/aws"
 	"github.com/lakegate/sts/identity/graph"
+	"github.com/lakegate/sts/identity/saml"
 )
 
 // verifiers are all who prove whom a token speaks of, one for each way of proving. They are reloaded together.
@@ -19,6 +21,7 @@ type verifiers struct {
 	tokens *identity.Pool  // JWTs, and opaque tokens by introspection
 	graph  *graph.Resolver // groups that a token leaves out
 	aws    *aws.Verifier   // requests to AWS STS
+	saml   *saml.Pool      // SAML assertions
 }
 
 var _ exchange.Verifier = (*verifiers)(nil)
@@ -38,15 +41,30 @@ func newVerifiers(cfg *config.Config, once exchange.Once, log *slog.Logger, metr
 	if err != nil {
 		return nil, err
 	}
+	v.saml, err = saml.New(saml.Config{Providers: samlOf(cfg), Once: once, Now: now, Log: log, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
 // Verify implements exchange.Verifier.
 func (v *verifiers) Verify(ctx context.Context, p exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
-	if p.Type == exchange.TypeAWS4Request {
+	switch p.Type {
+	case exchange.TypeAWS4Request:
 		return v.aws.Verify(ctx, p, use)
+	case exchange.TypeSAML2:
+		return v.saml.Verify(ctx, p, use)
 	}
 	return v.tokens.Verify(ctx, p, use)
+}
+
+// of is who verifies the tokens of a provider.
+func (v *verifiers) of(p config.Provider) any {
+	if p.AWS != nil {
+		return v.aws
+	}
+	return v.tokens
 }
 
 // prepare checks changed settings. Nothing changes before the function that it returns is called, which can't fail.
@@ -63,11 +81,22 @@ func (v *verifiers) prepare(cfg *config.Config) (commit func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { commitGraph(); tokens.Commit(); commitAWS() }, nil
+	assertions, err := v.saml.Prepare(samlOf(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return func() { commitGraph(); tokens.Commit(); commitAWS(); assertions.Commit() }, nil
 }
 
 // run keeps keys and metadata fresh until ctx ends.
-func (v *verifiers) run(ctx context.Context) { v.tokens.Run(ctx) }
+func (v *verifiers) run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { v.tokens.Run(ctx) })
+	both.Go(func() { v.saml.Run(ctx) })
+	both.Wait()
+}
 
 // health names the providers whose tokens can't be verified at the moment, and why.
-func (v *verifiers) health() error { return errors.Join(v.tokens.Health(), v.aws.Health()) }
+func (v *verifiers) health() error {
+	return errors.Join(v.tokens.Health(), v.aws.Health(), v.saml.Health())
+}
