@@ -49,6 +49,10 @@ func (s *Server) Calls() []Call { return s.calls.list() }
 // under "/".
 func (s *Server) Totals() map[string]Total { return s.calls.totalsCopy() }
 
+// Sent is how many bytes of bodies the route's answers had, since the start or the last reset: as many as the machine took off
+// our hands, of which the caller need not have read all.
+func (s *Server) Sent(route string) int64 { return s.calls.sentBy(route) }
+
 // WaitCalls returns when at least n calls of the route have arrived, under way or not.
 func (s *Server) WaitCalls(ctx context.Context, route string, n int) error {
 	for {
@@ -161,7 +165,8 @@ type callLog struct {
 	mu      sync.Mutex
 	calls   []*Call
 	totals  map[string]Total
-	changed chan struct{} // closed at the next arrival
+	bytes   map[string]int64 // of answers, by route
+	changed chan struct{}    // closed at the next arrival
 }
 
 func (l *callLog) arrive(c Call) *Call {
@@ -192,6 +197,21 @@ func (l *callLog) answered(c *Call, status int) {
 		total.OK++
 		l.totals[c.Route] = total
 	}
+}
+
+func (l *callLog) sent(c *Call, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bytes == nil {
+		l.bytes = map[string]int64{}
+	}
+	l.bytes[c.Route] += int64(n)
+}
+
+func (l *callLog) sentBy(route string) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes[route]
 }
 
 func (l *callLog) note(c *Call, key string, value any) {
@@ -232,5 +252,5 @@ func (l *callLog) watch(route string) (Total, <-chan struct{}) {
 func (l *callLog) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.calls, l.totals = nil, nil
+	l.calls, l.totals, l.bytes = nil, nil, nil
 }

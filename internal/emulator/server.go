@@ -190,7 +190,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fields := formFields(r, body)
 	fault := s.faults.take(route, fields)
 	call := s.calls.arrive(s.newCall(r, route, fields, fault))
-	out := &statusWriter{ResponseWriter: w, answered: func(status int) { s.calls.answered(call, status) }}
+	out := &statusWriter{
+		ResponseWriter: w,
+		answered:       func(status int) { s.calls.answered(call, status) },
+		sent:           func(n int) { s.calls.sent(call, n) },
+	}
 	r = r.WithContext(withCall(r.Context(), &callContext{log: &s.calls, call: call, fault: fault}))
 	if fault == nil {
 		s.mux.ServeHTTP(out, r)
@@ -203,6 +207,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type statusWriter struct {
 	http.ResponseWriter
 	answered func(status int) // nil once it was called
+	sent     func(n int)
 }
 
 // WriteHeader tells and sends.
@@ -219,7 +224,9 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 	if w.answered != nil {
 		w.WriteHeader(http.StatusOK)
 	}
-	return w.ResponseWriter.Write(b)
+	n, err := w.ResponseWriter.Write(b)
+	w.sent(n)
+	return n, err
 }
 
 // Unwrap lets http.ResponseController flush.
