@@ -230,8 +230,6 @@ const guessable = "8:21: clients.kong.secret_sha256: the digest of a secret that
 // Features that are not there yet are refused by name; what asks for nothing is accepted.
 func TestNotAvailableYet(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{provider, "{saml: {metadata_file: x}, token_types: [saml2]}", `4:16: identity_providers.okta.saml: not available yet: SAML assertions as subject tokens
-4:50: identity_providers.okta.token_types[0]: not available yet: SAML assertions as subject tokens`},
 		{"audiences: [prod]", "audiences: [prod]\n    identity: true", `12:15: clients.kong.identity: not available yet: signed identities in answers`},
 		{"  accounts:", "  federation: {publish_directory: x}\n  accounts:", `13:35: databricks.federation.publish_directory: not available yet: publishing discovery document and keys as files`},
 		{"policy: {", "store: {keyset_file: there, redis: {addresses: [\"r:1\"], mode: cluster}}\npolicy: {", `15:63: store.redis.mode: not available yet: Redis Cluster`},

@@ -110,8 +110,11 @@ func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider 
 
 // ownKeys are the keys that a provider of its kind has; nil for all. Show writes no others.
 func (p Provider) ownKeys() []string {
-	if p.AWS != nil {
+	switch {
+	case p.AWS != nil:
 		return awsKeys
+	case p.SAML != nil:
+		return samlKeys
 	}
 	return nil
 }
@@ -188,6 +191,11 @@ func (c *checker) sharedMarks(cfg *Config, providers strictyaml.Map[providerFile
 			c.fault(f.Pos, "identity_providers."+e.Key+".aws", "requests that replicas accept once, without store.redis to mark them in", "add store.redis")
 		}
 	}
+	for _, e := range providers.Entries {
+		if f := e.Value.SAML; f.Set() {
+			c.fault(f.Pos, "identity_providers."+e.Key+".saml", "assertions that replicas accept once, without store.redis to mark them in", "add store.redis")
+		}
+	}
 	for _, e := range clients.Entries {
 		if f := e.Value.AuthMethod; f.V == methodPrivateKeyJWT {
 			c.fault(f.Pos, "clients."+e.Key+".auth_method", "assertions that replicas accept once, without store.redis to mark them in", "add store.redis")
@@ -208,8 +216,11 @@ func (c *checker) needed(f *providerFile, path string, p Provider) {
 		c.missing(f.Pos, path, "token_types", "add it: access_token, id_token, jwt")
 	}
 	for _, t := range f.TokenTypes.Items {
-		if t.V == tokenAWS {
+		switch t.V {
+		case tokenAWS:
 			c.fault(t.Pos, path+".token_types", tokenAWS+" is for AWS identities", "add the key aws to a provider of their own, or leave it out")
+		case tokenSAML:
+			c.fault(t.Pos, path+".token_types", tokenSAML+" is for SAML assertions", "add the key saml to a provider of their own, or leave it out")
 		}
 	}
 	for _, claim := range p.SubjectClaim {
@@ -263,10 +274,8 @@ type tokenType string
 func (t *tokenType) UnmarshalScalar(text string) error {
 	*t = tokenType(text)
 	switch text {
-	case "saml2":
-		return notYetProblem("SAML assertions as subject tokens")
-	case tokenAWS:
-		return nil // of a provider with the key aws alone
+	case tokenSAML, tokenAWS:
+		return nil // of a provider with the key saml or aws alone
 	}
 	return strictyaml.OneOf(text, tokenAccess, tokenID, tokenJWT)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/lakegate/sts/identity"
 	"github.com/lakegate/sts/identity/aws"
 	"github.com/lakegate/sts/identity/graph"
+	"github.com/lakegate/sts/identity/saml"
 	"github.com/lakegate/sts/mapping"
 	"github.com/lakegate/sts/server/clients"
 )
@@ -22,8 +23,8 @@ func providersOf(cfg *config.Config) []identity.Provider {
 	}
 	providers := make([]identity.Provider, 0, len(cfg.IdentityProviders))
 	for name, p := range cfg.IdentityProviders {
-		if p.AWS != nil {
-			continue // see awsOf
+		if p.AWS != nil || p.SAML != nil {
+			continue // see awsOf, samlOf
 		}
 		made := identity.Provider{
 			Name: name, Issuer: p.Issuer, Tenants: p.Tenants, OtherIssuer: p.OtherIssuer, Audiences: p.Audiences, Algorithms: p.Algorithms,
@@ -60,6 +61,21 @@ func awsOf(cfg *config.Config) *aws.Provider {
 		}
 	}
 	return nil
+}
+
+// samlOf are the providers of SAML assertions.
+func samlOf(cfg *config.Config) []saml.Provider {
+	var providers []saml.Provider
+	for name, p := range cfg.IdentityProviders {
+		if s := p.SAML; s != nil {
+			providers = append(providers, saml.Provider{
+				Name: name, EntityID: s.EntityID, MetadataURI: s.MetadataURI, MetadataFile: s.MetadataFile, MaxStale: s.MaxStale,
+				Audience: s.Audience, Recipient: s.Recipient, SubjectAttribute: s.SubjectAttribute, GroupsAttribute: p.GroupsClaim,
+				ClockSkew: p.ClockSkew, MaxTokenAge: p.MaxTokenAge,
+			})
+		}
+	}
+	return providers
 }
 
 // directoriesOf are where groups are asked for that tokens leave out.

@@ -61,8 +61,11 @@ func (v *verifiers) Verify(ctx context.Context, p exchange.Presented, use exchan
 
 // of is who verifies the tokens of a provider.
 func (v *verifiers) of(p config.Provider) any {
-	if p.AWS != nil {
+	switch {
+	case p.AWS != nil:
 		return v.aws
+	case p.SAML != nil:
+		return v.saml
 	}
 	return v.tokens
 }

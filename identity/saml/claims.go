@@ -132,16 +132,16 @@ func (t *trial) checkName(what, text string) error {
 func (t *trial) checkFormat(format string) error {
 	switch format {
 	case formatTransient:
-		return t.Invalid("has a NameID that is another at each sign-in (transient); have the identity provider %s send a persistent one, or name an attribute in subject_claim", t.provider.Name)
+		return t.Invalid("has a NameID that is another at each sign-in (transient); have the identity provider %s send a persistent one, or name an attribute in subject_attribute", t.provider.Name)
 	case formatEmail:
-		return t.Invalid("has a NameID that is an e-mail address, which is no identity; have the identity provider %s send a persistent one, or name an attribute in subject_claim that never changes", t.provider.Name)
+		return t.Invalid("has a NameID that is an e-mail address, which is no identity; have the identity provider %s send a persistent one, or name an attribute in subject_attribute that never changes", t.provider.Name)
 	}
 	return nil
 }
 
 func (t *trial) subjectOf(values []string) (string, error) {
 	if len(values) != 1 {
-		return "", t.Invalid("does not have the attribute that subject_claim of the identity provider %s names, with one value", t.provider.Name)
+		return "", t.Invalid("does not have the attribute that subject_attribute of the identity provider %s names, with one value", t.provider.Name)
 	}
 	return values[0], t.checkName("subject", values[0])
 }

@@ -141,7 +141,7 @@ func (p Provider) faults() (faults []error) {
 	if p.Name == "" {
 		fault("it has no name")
 	}
-	for _, must := range []struct{ what, text string }{{"issuer", p.EntityID}, {"audience", p.Audience}, {"recipient", p.Recipient}} {
+	for _, must := range []struct{ what, text string }{{"entity_id", p.EntityID}, {"audience", p.Audience}, {"recipient", p.Recipient}} {
 		if unprintable(must.text) {
 			fault(must.what + " must be printable ASCII, and not empty")
 		}
@@ -156,10 +156,10 @@ func (p Provider) faults() (faults []error) {
 		fault(fmt.Sprintf("clock_skew must be between 0 and %s", maxClockSkew))
 	}
 	if p.MaxTokenAge < 0 || p.MaxStale < 0 {
-		fault("max_token_age and jwks_max_stale can't be negative")
+		fault("max_token_age and max_stale can't be negative")
 	}
 	if reserved[p.SubjectAttribute] || reserved[p.GroupsAttribute] {
-		fault("subject_claim and groups_claim can't name what an assertion says by itself")
+		fault("subject_attribute and groups_claim can't name what an assertion says by itself")
 	}
 	return faults
 }

@@ -204,7 +204,7 @@ func TestFaults(t *testing.T) {
 		want   string
 	}{
 		{"no name", func(p *saml.Provider) { p.Name = "" }, "no name"},
-		{"no entity", func(p *saml.Provider) { p.EntityID = "" }, "issuer must be printable"},
+		{"no entity", func(p *saml.Provider) { p.EntityID = "" }, "entity_id must be printable"},
 		{"no audience", func(p *saml.Provider) { p.Audience = "" }, "audience must be printable"},
 		{"no recipient", func(p *saml.Provider) { p.Recipient = "a b" }, "recipient must be printable"},
 		{"no metadata", func(p *saml.Provider) { p.MetadataURI = "" }, "needs metadata_file or metadata_uri"},
@@ -212,7 +212,7 @@ func TestFaults(t *testing.T) {
 		{"in the clear", func(p *saml.Provider) { p.MetadataURI = "http://idp.example/x" }, "must be an https URL"},
 		{"skew", func(p *saml.Provider) { p.ClockSkew = time.Hour }, "clock_skew"},
 		{"age", func(p *saml.Provider) { p.MaxTokenAge = -1 }, "can't be negative"},
-		{"subject", func(p *saml.Provider) { p.SubjectAttribute = "act" }, "subject_claim"},
+		{"subject", func(p *saml.Provider) { p.SubjectAttribute = "act" }, "subject_attribute"},
 	} {
 		p := good
 		c.change(&p)
