@@ -158,14 +158,11 @@ func (c *compiler) tenant(where string, pos strictyaml.Pos, m *matcher, bound bo
 	for _, issuer := range issuers {
 		if p, ok := c.env.provider(issuer); ok && p.Shared {
 			c.fault(pos, where, "provider "+issuer+" serves many tenants, and this rule doesn't bind one",
-				"start each subject pattern with the tenant, like repo:OWNER/*, or compare a claim of the tenant in "+condition+`, like claims.repository_owner == "OWNER"`)
+				"start each subject pattern with the tenant, like repo:OWNER/* or project_path:GROUP/*, or compare a claim of the tenant in "+condition+`, like claims.repository_owner == "OWNER"`)
 			return
 		}
 	}
 }
-
-// bindsTenant says that the pattern stands for subjects of one tenant only.
-func (g glob) bindsTenant() bool { return g.literal || tenantPrefix.MatchString(g.prefix) }
 
 func (c *compiler) addAccess(d *document) {
 	for i := range d.Access {

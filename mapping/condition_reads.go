@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -156,86 +155,4 @@ func literalText(e ast.Expr) (string, bool) {
 	}
 	s, ok := e.AsLiteral().(types.String)
 	return string(s), ok
-}
-
-// tenantClaims are claims that name a tenant of a shared issuer, or something that belongs to one tenant only.
-var tenantClaims = map[string]bool{
-	"tid": true, "hd": true, // Entra ID, Google
-	"repository": true, "repository_id": true, "repository_owner": true, "repository_owner_id": true, "enterprise_id": true, // GitHub
-	"namespace_id": true, "namespace_path": true, "project_id": true, "project_path": true, // GitLab
-	"org_id": true, "organization_id": true, "organization_slug": true, "tenant_id": true,
-	"terraform_organization_id": true, "terraform_organization_name": true,
-	"oidc.circleci.com/project-id": true,
-}
-
-// pathClaims are those of them whose value is a path below its tenant.
-var pathClaims = map[string]bool{"repository": true, "project_path": true}
-
-// tenantPrefix is a literal beginning that ends behind the tenant: "repo:acme/", "organization:acme:", "org/1234/".
-// Without the separator at its end, repo:acme* would also match repo:acme-evil/….
-var tenantPrefix = regexp.MustCompile(`^[^:/]+[:/][^:/]+[:/]`)
-
-// bindsTenant says whether an expression can be true for one tenant only. It knows what is plain to see: comparisons of
-// a tenant's claim or the subject with literals, joined by && and ||. of is "" for the subject, "actor" for the actor.
-func bindsTenant(e ast.Expr, of string) bool {
-	if e.Kind() != ast.CallKind {
-		return false
-	}
-	call := e.AsCall()
-	args := call.Args()
-	switch call.FunctionName() {
-	case operators.LogicalAnd:
-		return slices.ContainsFunc(args, func(arg ast.Expr) bool { return bindsTenant(arg, of) })
-	case operators.LogicalOr:
-		return !slices.ContainsFunc(args, func(arg ast.Expr) bool { return !bindsTenant(arg, of) })
-	case operators.Equals:
-		return namesTenant(args[0], of) && isLiteral(args[1]) || namesTenant(args[1], of) && isLiteral(args[0])
-	case operators.In:
-		if args[1].Kind() != ast.ListKind || args[1].AsList().Size() == 0 {
-			return false
-		}
-		return namesTenant(args[0], of) && !slices.ContainsFunc(args[1].AsList().Elements(), func(e ast.Expr) bool { return !isLiteral(e) })
-	case "startsWith":
-		prefix, ok := literalText(args[0])
-		if !ok || !call.IsMemberFunction() {
-			return false
-		}
-		owner, path, nested := strings.Cut(prefix, "/")
-		return isSubject(call.Target(), of) && tenantPrefix.MatchString(prefix) ||
-			nested && owner != "" && path == strings.TrimLeft(path, "/") && pathClaims[claimName(call.Target(), of)]
-	}
-	return false
-}
-
-func isLiteral(e ast.Expr) bool { return e.Kind() == ast.LiteralKind }
-
-// namesTenant says whether the expression is the subject, or a claim that names its tenant.
-func namesTenant(e ast.Expr, of string) bool {
-	return isSubject(e, of) || tenantClaims[claimName(e, of)]
-}
-
-// claimName is the name of the claim that the expression reads, "" where it does anything else.
-func claimName(e ast.Expr, of string) string {
-	root, path, ok := memberPath(e)
-	if of != "" {
-		if !ok || root != of || len(path) == 0 {
-			return ""
-		}
-		root, path = path[0], path[1:]
-	}
-	if !ok || root != "claims" || len(path) != 1 {
-		return ""
-	}
-	return path[0]
-}
-
-func isSubject(e ast.Expr, of string) bool {
-	root, path, ok := memberPath(e)
-	if !ok {
-		return false
-	}
-	if of == "" {
-		return root == "subject" && len(path) == 0
-	}
-	return root == of && len(path) == 1 && path[0] == "subject"
 }

@@ -17,7 +17,8 @@
 //	compile_match.go    the match part of a rule
 //	glob.go             patterns
 //	condition.go        CEL: checked, bounded and planned at load
-//	condition_reads.go  which claims a condition reads, and whether it binds a tenant
+//	condition_reads.go  which claims a condition reads
+//	tenant.go           whether a pattern or a condition binds a tenant of a shared issuer
 //	policy.go           the compiled form
 //	index.go            where to look for the rules that can match
 //	suite.go            the policy's own tests, suite_run.go runs them
