@@ -9,3 +9,6 @@ func (p *Pool) Waiting() (n int) {
 	}
 	return n
 }
+
+// ReadDiscovery finds where an issuer's keys are.
+func ReadDiscovery(text, issuer string) (string, error) { return readDiscovery(text, issuer) }

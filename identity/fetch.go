@@ -105,12 +105,17 @@ func (s *keySource) discover(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	document, err := jwt.ParseObject(string(text))
+	return readDiscovery(string(text), s.origin.issuer)
+}
+
+// readDiscovery finds where an issuer's keys are in its discovery document.
+func readDiscovery(text, issuer string) (string, error) {
+	document, err := jwt.ParseObject(text)
 	if err != nil {
 		return "", fmt.Errorf("the document %w", err)
 	}
 	// §4.3: else one issuer could speak for another.
-	if document["issuer"] != s.origin.issuer {
+	if document["issuer"] != issuer {
 		found, _ := document["issuer"].(string)
 		return "", &otherIssuer{found}
 	}
@@ -119,7 +124,7 @@ func (s *keySource) discover(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("its jwks_uri %w", err)
 	}
-	if issuer, err := dialable(s.origin.issuer); found.Scheme == "http" && (err != nil || issuer.Scheme != "http") {
+	if own, err := dialable(issuer); found.Scheme == "http" && (err != nil || own.Scheme != "http") {
 		return "", errors.New("its jwks_uri must be https, as its issuer is")
 	}
 	return uri, nil
