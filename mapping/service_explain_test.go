@@ -78,6 +78,13 @@ func TestExplainClaims(t *testing.T) {
 		{"an agent, whose principal the subject isn't granted alone", func(r *stsv1.ExplainRequest) {
 			r.Actor, r.Subject.Claims = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7"}, nil
 		}, `denied no_matching_rule; nearest data-science: when wants claims.amr.exists(m, m == "mfa") saw amr = missing, error: no such key: amr`},
+		{"an agent of an old session", func(r *stsv1.ExplainRequest) {
+			claims, err := structpb.NewStruct(map[string]any{"auth_time": today.Add(-42 * time.Minute).Unix()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7", Claims: claims}
+		}, "denied no_matching_rule; nearest agents: actor.max_session_age wants an agent's session of at most 30m saw one of 42m"},
 		{"an agent", func(r *stsv1.ExplainRequest) { r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7"} }, "granted ml sql 600 by agents"},
 		{"somebody else", func(r *stsv1.ExplainRequest) { r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "mallory"} }, "denied no_matching_rule; nearest data-science: actor wants nobody who acts saw okta mallory, groups none"},
 	} {

@@ -72,8 +72,15 @@ func TestExplainPast(t *testing.T) {
 		{"a client that is gone", func(e *mapping.PastExchange) { e.Client = "gone" }, then, "denied", "gone is no longer registered", ""},
 		{"an agent", func(e *mapping.PastExchange) {
 			e.Acted, e.Rule, e.Scopes = true, "agents", nil
-			e.Actor = &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: "agent-7", Groups: exchange.Groups{Known: true}, Expiry: today.Add(time.Hour)}
+			e.Actor = &exchange.Identity{Provider: "okta", Issuer: "https://okta.example", Subject: "agent-7", Groups: exchange.Groups{Known: true}, IssuedAt: e.Time.Add(-29 * time.Minute), Expiry: today.Add(time.Hour)}
 		}, then, "granted ml", "", "not how the exchange ended"},
+		{"an agent whose session was old", func(e *mapping.PastExchange) {
+			e.Acted, e.Outcome, e.Reason, e.Rule, e.Scopes = true, exchange.OutcomeDenied, exchange.ReasonNoMatchingRule, "", nil
+			e.Actor = &exchange.Identity{
+				Provider: "okta", Issuer: "https://okta.example", Subject: "agent-7", Groups: exchange.Groups{Known: true},
+				IssuedAt: e.Time, Claims: map[string]any{"auth_time": e.Time.Add(-42 * time.Minute).Unix()}, Expiry: today.Add(time.Hour),
+			}
+		}, then, "denied no_matching_rule; nearest agents: actor.max_session_age wants an agent's session of at most 30m saw one of 42m", "", "not how the exchange ended"},
 		{"an agent whose record is gone", func(e *mapping.PastExchange) { e.Acted = true }, then, "granted", "who acted for the subject is gone", ""},
 		{"what no policy came to decide", func(e *mapping.PastExchange) {
 			e.Outcome, e.Reason, e.Policy, e.Rule, e.Scopes = exchange.OutcomeDenied, exchange.ReasonNoMatchingRule, "", "", nil

@@ -37,7 +37,7 @@ const servicePolicy = base + `rules:
       clients: [kong]
       when: claims.amr.exists(m, m == "mfa")
     grant: {principal: ml, scopes: [sql], lifetime: 10m, gateway_cache: 60s, lease: {max: 6h}}
-  - {id: agents, owner: ml-platform, match: {issuer: [okta], groups: {any: [ds]}, actor: {issuer: [okta], subject: ["agent-*"], groups: {none: [contractors]}}}, grant: {principal: ml}}
+  - {id: agents, owner: ml-platform, match: {issuer: [okta], groups: {any: [ds]}, actor: {issuer: [okta], subject: ["agent-*"], groups: {none: [contractors]}, max_session_age: 30m}}, grant: {principal: ml}}
   - {id: any-actor, match: {issuer: [entra], groups: {any: [ops]}, actor: any}, grant: {principal: etl}}
   - {id: old, expires: 2020-01-01, match: {subject: [ada], issuer: [okta]}, grant: {principal: dev}}
   - {id: open, everyone: true, match: {issuer: [okta]}, grant: {principal: dev}}
