@@ -69,6 +69,8 @@ func (t *trial) kind(typ string) kind {
 		return foreign
 	case claims["token_use"] == "access", claims["typ"] == "Bearer": // Cognito, Keycloak
 		return accessToken
+	case claims["azpacr"] != nil, claims["appidacr"] != nil: // Entra ID, in each access token of version 2 and 1
+		return accessToken
 	case claims["token_use"] == "id", claims["typ"] == "ID":
 		return idToken
 	}
@@ -76,6 +78,9 @@ func (t *trial) kind(typ string) kind {
 		if claims[mark] != nil {
 			return idToken
 		}
+	}
+	if len(t.provider.Tenants) > 0 {
+		return idToken // Entra ID's have no mark where nobody asked for a nonce
 	}
 	return plain
 }

@@ -62,6 +62,8 @@ func TestEntraTenants(t *testing.T) {
 		token.Claims[name] = value
 		return token
 	}
+	bare := e.IDToken(user(acme), true)
+	bare.Claims["nonce"], bare.Claims["aud"] = nil, audience // an application that is its own API
 	for _, test := range []struct {
 		name       string
 		token      emulated.Token
@@ -80,6 +82,7 @@ func TestEntraTenants(t *testing.T) {
 		{"the placeholder itself", claim(acme, true, "iss", e.IssuerOf("{tenantid}", true)), "", exchange.ReasonIssuerUnknown},
 		{"another version's end", claim(acme, true, "iss", e.IssuerOf(acme, true)+"/"), "", exchange.ReasonIssuerUnknown},
 		{"no oid", claim(acme, true, "oid", nil), "", exchange.ReasonSubjectTokenInvalid},
+		{"an ID token without nonce", bare, "", exchange.ReasonSubjectTokenInvalid},
 		{"an ID token", e.IDToken(user(acme), true), "", exchange.ReasonSubjectTokenInvalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
