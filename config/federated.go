@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lakegate/sts/internal/strictyaml"
 )
@@ -23,6 +24,9 @@ func (c *checker) federated(cfg *Config, clients strictyaml.Map[clientFile]) {
 			continue
 		}
 		c.assertionProvider(cfg, f.AssertionProvider, path+".assertion_provider")
+		if key, _, keyed := strings.Cut(f.AssertionSubject.V, ":"); keyed && cfg.IdentityProviders[f.AssertionProvider.V].Shared && !slices.Contains(tenantKeys, key) {
+			c.fault(f.AssertionSubject.Pos, path+".assertion_subject", "a subject that anybody can give his own jobs, at an issuer that is everybody's", "write one that begins with its tenant, like repo:OWNER/NAME:environment:NAME or project_path:GROUP/NAME:…")
+		}
 		whom := [2]string{f.AssertionProvider.V, f.AssertionSubject.V}
 		if other, taken := first[whom]; taken && whom[1] != "" {
 			c.fault(f.AssertionSubject.Pos, path+".assertion_subject", "the same as that of client "+strconv.Quote(other), "give each client a workload of its own")
@@ -31,6 +35,10 @@ func (c *checker) federated(cfg *Config, clients strictyaml.Map[clientFile]) {
 		first[whom] = e.Key
 	}
 }
+
+// tenantKeys are what a subject begins with where its tenant follows, at issuers of CI services. What else GitHub lets a
+// repository's owner put there (environment:production) is the same in everybody's.
+var tenantKeys = []string{"repo", "repository", "repository_id", "repository_owner", "repository_owner_id", "enterprise_id", "project_path"}
 
 // assertionProvider wants a provider of JWTs, whose subjects' tokens are for another audience than ours: else whoever is
 // given such a token, to exchange it, could say that he is the client whose token it is.

@@ -37,6 +37,8 @@ clients.nightly: missing key "assertion_provider"; add it: the identity provider
 		{"{preset: okta, issuer: https://k8s.example, audiences: [databricks]}", both, `clients.nightly.assertion_provider: the tokens of this identity provider are not presented as jwt; name a provider with jwt among its token_types, like one of preset kubernetes or spiffe`},
 		{"{preset: kubernetes, issuer: https://k8s.example, audiences: [databricks, https://sts.example]}", both,
 			`clients.nightly.assertion_provider: this identity provider's tokens for subjects are for our issuer, too, so that whoever exchanges one could pass for its subject; give subjects' tokens another audience than https://sts.example`},
+		{"{preset: github_actions, audiences: [databricks]}", "    assertion_provider: k8s\n    assertion_subject: environment:production\n",
+			`clients.nightly.assertion_subject: a subject that anybody can give his own jobs, at an issuer that is everybody's; write one that begins with its tenant, like repo:OWNER/NAME:environment:NAME or project_path:GROUP/NAME:…`},
 		{k8s, both + "  other: {auth_method: federated_assertion, assertion_provider: k8s, assertion_subject: 'system:serviceaccount:data:etl', identity_providers: [k8s], authorized_parties: any, audiences: [prod]}\n",
 			`clients.other.assertion_subject: the same as that of client "nightly"; give each client a workload of its own`},
 	} {
