@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lakegate/sts/internal/emulator"
+	"github.com/lakegate/sts/internal/emulator/awssts"
 	"github.com/lakegate/sts/internal/emulator/databricks"
 	"github.com/lakegate/sts/internal/emulator/idp"
 	"github.com/lakegate/sts/internal/testservice"
@@ -60,6 +61,7 @@ type world struct {
 	base    time.Duration
 	idp     *idp.Server
 	dbx     *databricks.Server
+	aws     *awssts.Server // nil but in tests of AWS
 	sts     *process
 	secrets map[string]string // of clients and principals, by name
 	config  object

@@ -43,7 +43,7 @@ func TestServe(t *testing.T) {
 		{"an expired key", ended, awssts.Ask{}, nil, 403, "ExpiredToken"},
 		{"too old", role, awssts.Ask{At: time.Now().Add(-16 * time.Minute)}, nil, 403, "SignatureDoesNotMatch"},
 		{"of the future", role, awssts.Ask{At: time.Now().Add(16 * time.Minute)}, nil, 403, "SignatureDoesNotMatch"},
-		{"past its own end", role, awssts.Ask{Presigned: true, At: time.Now().Add(-2 * time.Minute)}, nil, 403, "SignatureDoesNotMatch"},
+		{"past its own end", role, awssts.Ask{Presigned: true, Expires: time.Minute, At: time.Now().Add(-2 * time.Minute)}, nil, 403, "SignatureDoesNotMatch"},
 		{"another host", role, awssts.Ask{}, func(r *http.Request) { r.Host = "sts.us-east-1.amazonaws.com" }, 403, "SignatureDoesNotMatch"},
 		{"another audience", role, awssts.Ask{Audience: "a"}, func(r *http.Request) { r.Header.Set("x-sts-audience", "b") }, 403, "SignatureDoesNotMatch"},
 		{"a header of AWS's own, unsigned", role, awssts.Ask{}, func(r *http.Request) { r.Header.Set("x-amz-x", "b") }, 403, "not signed"},

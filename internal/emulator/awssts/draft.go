@@ -31,7 +31,7 @@ type Ask struct {
 	Audience  string
 	At        time.Time     // default: the server's now
 	Presigned bool          // in the URL of a GET instead of a header of a POST
-	Expires   time.Duration // of a presigned one; default a minute
+	Expires   time.Duration // of a presigned one; default 15 min
 	URL       string        // default: the server's, with GetCallerIdentity
 	Region    string        // of the scope; default the server's
 	Headers   []Header      // signed beside the usual ones
@@ -52,7 +52,7 @@ func (s *Server) Sign(k *Key, ask Ask) (*Draft, error) {
 	d := &Draft{Method: http.MethodPost, URL: ask.URL}
 	if ask.Presigned {
 		if ask.Expires == 0 {
-			ask.Expires = time.Minute
+			ask.Expires = window
 		}
 		d.Method = http.MethodGet
 		d.URL += "&X-Amz-Expires=" + strconv.Itoa(int(ask.Expires/time.Second))
@@ -73,7 +73,7 @@ func (s *Server) Sign(k *Key, ask Ask) (*Draft, error) {
 	if ask.Audience != "" && ask.Unsigned {
 		d.Headers = append(d.Headers, Header{AudienceHeader, ask.Audience})
 	}
-	s.Remember(d.Text(), d.Encoded(), d.signature())
+	s.Remember(d.signature()) // which every text of it holds
 	return d, nil
 }
 
