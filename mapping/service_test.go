@@ -171,6 +171,11 @@ func TestRuleInFull(t *testing.T) {
 			t.Errorf("%s: %v: %s", row.id, err, text)
 		}
 	}
+	d.load(t, base+`rules: [{id: exact, match: {issuer: [okta], clients: [kong], actor: {issuer: [okta], max_session_age: 30m, names_principal: true}}, grant: {principal: ml}}]`+"\n")
+	exact, err := d.GetRule(t.Context(), &stsv1.GetRuleRequest{Rule: "exact"})
+	if text := jsonOf(t, exact); err != nil || !strings.Contains(text, `"actor":{"issuer":["okta"],"max_session_age_seconds":1800,"names_principal":true}`) {
+		t.Errorf("exact: %v: %s", err, text)
+	}
 	for _, id := range []string{"", "data", "data-science ", "Data-Science", "zzz"} {
 		_, err := d.GetRule(t.Context(), &stsv1.GetRuleRequest{Rule: id})
 		wantReason(t, err, exchange.CodeNotFound, "no rule")
