@@ -1,6 +1,8 @@
 package identity_test
 
 import (
+	"encoding/base64"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -85,6 +87,9 @@ func TestAttacks(t *testing.T) {
 			if e.Code != exchange.CodeInvalidRequest || !strings.Contains(e.Message, a.Cause) {
 				t.Errorf("%s: %s %q, want it refused because it %q", a.Name, e.Code, e.Message, a.Cause)
 			}
+			if bound := strings.Contains(a.Cause, "(cnf)"); bound != (e.Reason == exchange.ReasonSenderConstrained) { // F27
+				t.Errorf("%s: reason %s", a.Name, e.Reason)
+			}
 			if strings.ContainsFunc(e.Message, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 				t.Errorf("%s: the message %q can't be sent", a.Name, e.Message)
 			}
@@ -109,4 +114,34 @@ func TestAttackNames(t *testing.T) {
 		}
 		seen["name "+a.Name] = a.Name
 	}
+}
+
+// TestMalleableSignature: with (r, s) also (r, n-s) is right, whoever makes it. Both are accepted, since both say the same, and
+// a token that is accepted once is so by its jti, whatever its bytes.
+func TestMalleableSignature(t *testing.T) {
+	c := newClock()
+	p := newIDP(t, c)
+	provider := p.provider()
+	token := p.good(t)
+	end := strings.LastIndexByte(token, '.') + 1
+	signature, err := base64.RawURLEncoding.DecodeString(token[end:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(big.Int).SetBytes(signature[32:])
+	s.Sub(p.key.Params().N, s).FillBytes(signature[32:])
+	other := token[:end] + base64.RawURLEncoding.EncodeToString(signature)
+
+	pool := newPool(t, c, provider)
+	for _, text := range []string{token, other} {
+		if id, err := verify(t, pool, text); err != nil || id.Subject != "alice" {
+			t.Errorf("%v, %v", id, err)
+		}
+	}
+	provider.SingleUse = true
+	pool = newPoolOf(t, identity.Config{Now: c.Now, Providers: []identity.Provider{provider}, Once: newMarks()})
+	_, err = verify(t, pool, token)
+	wantReason(t, "the first", err, "")
+	_, err = verify(t, pool, other)
+	wantReason(t, "its other half", err, exchange.ReasonSubjectTokenReplayed)
 }

@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,6 +107,61 @@ func tryAttack(t *testing.T, w *world, client string, a emulator.Attack, accepte
 		t.Errorf("%s: %s: %q, want it refused because it %q", w.door.name, a.Name, got.Description, a.Cause)
 	}
 	return asked
+}
+
+// TestAttacksOnAssertions does the same with the credentials of clients.
+func TestAttacksOnAssertions(t *testing.T) {
+	t.Parallel()
+	canary, calls := newCanary(t)
+	var attacks []emulator.Attack
+	w := newSettledWorld(t, func(w *world, s *setup) {
+		keys, err := idp.New(idp.Config{Now: emulator.FileClock(w.clock), URL: canary, Issuers: []idp.IssuerConfig{{Name: "etl", Audience: "x"}, {Name: "nightly", Audience: "x"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		attacks, err = keys.AssertionAttacks(idp.AssertionAttackConfig{Issuer: "etl", Other: "nightly", Client: "etl", OtherClient: "nightly", Audience: stsIssuer, Canary: canary})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, issuer := range keys.Issuers() {
+			published, err := json.Marshal(issuer.JWKS())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.WriteFile(issuer.Name()+".jwks.json", string(published))
+			s.config["clients"].(object)[issuer.Name()] = w.clientWithoutSecret(object{
+				"auth_method": "private_key_jwt", "jwks_file": filepath.Join(w.dir, issuer.Name()+".jwks.json"), "limits": object{"rate": "100000/s", "burst": 100000},
+			}, nil)
+		}
+		for _, text := range keys.Secrets() {
+			w.said.addSecret(text)
+		}
+	})
+	if len(attacks) < 400 {
+		t.Fatalf("%d attacks; the corpus has shrunk", len(attacks))
+	}
+	used := map[string]bool{} // payloads of twins, since a jti is accepted once
+	for i, a := range attacks {
+		door := w
+		if i%8 == 0 && !strings.ContainsFunc(a.Token, unprintable) {
+			door = w.Through(singles[1+i/8%2])
+		}
+		if payload := strings.Split(a.Twin, ".")[1]; !used[payload] {
+			used[payload] = true
+			if got := door.Probe(signing(a.Twin)); got.Status != http.StatusOK {
+				t.Errorf("%s: %s: the twin is refused: %s", door.door.name, a.Name, got.Body)
+			}
+		}
+		got := door.Probe(signing(a.Token))
+		switch {
+		case got.Status == http.StatusRequestEntityTooLarge && len(a.Token) > 64<<10 && got.Error == "invalid_request":
+		case got.Status != http.StatusUnauthorized || got.Error != "invalid_client" || got.AccessToken != "" || !strings.Contains(got.Description, a.Cause):
+			t.Errorf("%s: %s: status %d, want it refused because it %q: %s", door.door.name, a.Name, got.Status, a.Cause, got.Body)
+		}
+	}
+	if n := calls.Load(); n != 0 {
+		t.Errorf("the canary has seen %d connections", n)
+	}
 }
 
 // newCanary is a server that nobody may call, and how often somebody has.
