@@ -66,7 +66,7 @@ func (p *Pool) Examine(ctx context.Context, name string) Examination {
 
 func (p *provider) examineKeys(ctx context.Context, e *Examination, now time.Time) {
 	flight := p.keys.fetch(now)
-	err := ctx.Err()
+	var err error
 	select {
 	case <-flight.done:
 		err = flight.err

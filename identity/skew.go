@@ -39,7 +39,7 @@ func (s *skew) answered(header http.Header, now time.Time) {
 		return
 	}
 	if age, err := strconv.ParseUint(header.Get("Age"), 10, 31); err == nil {
-		date = date.Add(time.Duration(age) * time.Second) //nolint:gosec // 31 bits
+		date = date.Add(time.Duration(age) * time.Second)
 	}
 	ahead := date.Sub(now).Round(time.Second)
 	s.mu.Lock()

@@ -20,6 +20,7 @@
 //	source.go     when metadata is fetched, who waits for it, how long it is trusted
 //	fetch.go      where it comes from: a URI, a file
 //	metrics.go    what is counted
+//	examine.go    what a look at a provider finds, for sts doctor
 //
 // Every assertion is accepted once, on all replicas, and nothing of it is kept.
 package saml

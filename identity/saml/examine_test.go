@@ -1,0 +1,40 @@
+package saml_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lakegate/sts/internal/emulator"
+	"github.com/lakegate/sts/internal/emulator/samlidp"
+)
+
+// TestExamine holds what is said of a provider that is well, of one that doesn't answer, and of one that isn't there.
+func TestExamine(t *testing.T) {
+	for _, test := range []struct {
+		name, provider string
+		fault          *emulator.Fault
+		want           []string
+	}{
+		{"well", "legacy", nil, []string{"certificates", "until 20"}},
+		{"down", "legacy", &emulator.Fault{Status: http.StatusServiceUnavailable}, []string{"503", "mend saml.metadata_uri"}},
+		{"no metadata", "legacy", &emulator.Fault{Body: "<html/>"}, []string{"mend saml.metadata_uri"}},
+		{"not there", "else", nil, []string{"identity_providers"}},
+	} {
+		w := newWorld(t)
+		if test.fault != nil {
+			test.fault.Route = samlidp.MetadataRoute
+			w.idp.AddFault(*test.fault)
+		}
+		findings := w.pool.Examine(t.Context(), test.provider).Findings
+		if len(findings) != 1 || findings[0].Fault != (test.name != "well") {
+			t.Errorf("%s: %+v", test.name, findings)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(findings[0].Text, want) {
+				t.Errorf("%s: %q doesn't say %q", test.name, findings[0].Text, want)
+			}
+		}
+	}
+}
