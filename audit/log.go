@@ -78,7 +78,7 @@ type subjectKey struct {
 	policy string
 }
 
-// handOut is a token in the hands of a subject: the hash of token, issuer and subject. A subject's own text would do, but
+// handOut is a token in the hands of a subject, and of who acts for him: the hash of token, issuers and subjects. A subject's own text would do, but
 // it is a piece of its token's, which would be remembered with it.
 type handOut [sha256.Size]byte
 
@@ -242,7 +242,14 @@ func handOutOf(e *exchange.Event) (handOut, bool) {
 	b := append(scratch[:0], a.Token.SHA256[:]...)
 	b = append(b, a.Subject.Issuer...)
 	b = append(b, 0) // in no issuer, which is configured
-	return sha256.Sum256(append(b, a.Subject.Subject...)), true
+	b = append(b, a.Subject.Subject...)
+	if a.Actor != nil { // by whom she has it, is as much as that she has it
+		b = append(b, 0) // in no subject, none of which has a control character
+		b = append(b, a.Actor.Issuer...)
+		b = append(b, 0)
+		b = append(b, a.Actor.Subject...)
+	}
+	return sha256.Sum256(b), true
 }
 
 // encode adds e's line to the buffer, behind those of the subjects it is the first in this segment to speak of.

@@ -195,6 +195,8 @@ func TestWhatIsAwaited(t *testing.T) {
 	bobs.Subject = "00u2"
 	first, second := granted(alices, "token-1"), granted(alices, "token-2")
 	byBob := granted(bobs, "token-1")
+	acted := granted(alices, "token-1")
+	acted.Actor = &exchange.Identity{Issuer: alices.Issuer, Subject: "agent-7"}
 	refused := denied(exchange.CodeNotGranted, exchange.ReasonNoMatchingRule)
 	mint := &exchange.Event{ID: mintID, Time: start, Mint: &exchange.Mint{Grant: grant()}}
 	events := []struct {
@@ -206,6 +208,8 @@ func TestWhatIsAwaited(t *testing.T) {
 		{"first hand-out", exchangeEvent(first), true, true},
 		{"again", exchangeEvent(first), false, true},
 		{"the same token to another subject", exchangeEvent(byBob), true, true},
+		{"the same token by who acts for the subject", exchangeEvent(acted), true, true},
+		{"again, by him", exchangeEvent(acted), false, true},
 		{"another token", exchangeEvent(second), true, true},
 		{"again, after others", exchangeEvent(first), false, true},
 		{"a denial", exchangeEvent(refused), false, true},

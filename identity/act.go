@@ -17,28 +17,28 @@ const maxIssuerBytes = 1 << 10
 
 // delegation reads what the token says of who acts, and who may.
 func (t *trial) delegation(s *snapshot, id *exchange.Identity) (err error) {
-	if id.Actors, err = actorsOf(t.Refuser, t.claims, id.Issuer, t.knows(s)); err != nil {
+	if id.Actors, err = actorsOf(t.Refuser, t.claims, id.Issuer, t.knows(s, id.Issuer)); err != nil {
 		return err
 	}
 	id.MayAct, err = mayActOf(t.Refuser, t.claims)
 	return err
 }
 
-// namer says under which name policy knows an actor: the provider that an issuer has, "" where there is none, and the
-// member of an act that names its subjects, "" where none does.
-type namer func(issuer string) (provider, member string)
+// namer says under which name policy knows an actor: the provider whose an issuer is, "" where there is none, the issuer that
+// its identities have, and the member of an act that names its subjects, "" where none does.
+type namer func(issuer string) (provider, identities, member string)
 
-// knows is the namer of the configured providers.
-func (t *trial) knows(s *snapshot) namer {
-	return func(issuer string) (provider, member string) {
+// knows is the namer of the configured providers; own is the issuer of the token's own identity.
+func (t *trial) knows(s *snapshot, own string) namer {
+	return func(issuer string) (provider, identities, member string) {
+		if issuer == own { // which a JWT-SVID doesn't have for its iss
+			return t.provider.Name, own, t.provider.actorMember()
+		}
 		p := s.byIssuer[issuer]
-		if p == nil && issuer == t.provider.Issuer {
-			p = t.provider
-		}
 		if p == nil {
-			return "", ""
+			return "", issuer, ""
 		}
-		return p.Name, p.actorMember()
+		return p.Name, p.tenancies[issuer].issuer, p.actorMember()
 	}
 }
 
@@ -76,7 +76,8 @@ func actorsOf(r refusal.Refuser, claims map[string]any, issuer string, names nam
 				return nil, err
 			}
 		}
-		if provider, member := names(actor.Issuer); member == "sub" {
+		var provider, member string
+		if provider, actor.Issuer, member = names(actor.Issuer); member == "sub" {
 			actor.Provider = provider
 		} else if subject, ok := members[member].(string); ok && isName(subject) {
 			// A sub of this provider is nobody's name in the policy, which goes by this.

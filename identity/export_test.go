@@ -51,7 +51,7 @@ func (p *Pool) VerifyAnew(ctx context.Context, presented exchange.Presented) err
 func ReadDelegation(claims map[string]any) ([]exchange.Actor, map[string]any, error) {
 	r := refusal.Refuser{Use: exchange.UseSubject}
 	issuer, _ := claims["iss"].(string)
-	actors, err := actorsOf(r, claims, issuer, func(string) (string, string) { return "", "" })
+	actors, err := actorsOf(r, claims, issuer, func(issuer string) (string, string, string) { return "", issuer, "" })
 	if err != nil {
 		return nil, nil, err
 	}

@@ -31,6 +31,7 @@ func events() []*exchange.Event {
 	invalid.Exchange.Err = exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonSubjectTokenInvalid, "invalid")
 	delegated := granted(i.next(), who)
 	delegated.Exchange.Actor = &exchange.Identity{Provider: "okta", Issuer: "https://acme.okta.example", Subject: "agent-7", TokenType: exchange.TypeAccessToken}
+	delegated.Exchange.Prior = []exchange.Actor{{Provider: "okta", Issuer: "https://acme.okta.example", Subject: "agent-6"}}
 	mint := &exchange.Mint{Cause: exchange.CauseMiss, Grant: denied.Exchange.Decision.Grant, Asked: start.Add(900e9), Token: delegated.Exchange.Token, Duration: 5e6}
 	mint.Grant = delegated.Exchange.Decision.Grant
 	failed := *mint
