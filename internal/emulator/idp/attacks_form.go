@@ -45,7 +45,7 @@ func (f *forger) base64() {
 		payload = "{ " + payload[1:]
 	}
 	good := f.signed(es, header, payload)
-	for strings.IndexAny(good[strings.LastIndexByte(good, '.'):], "-_") < 0 { // something to write in the other alphabet
+	for !strings.ContainsAny(good[strings.LastIndexByte(good, '.'):], "-_") { // something to write in the other alphabet
 		good = f.signed(es, header, payload)
 	}
 	parts := strings.Split(good, ".")
