@@ -3,12 +3,18 @@ package mapping
 import (
 	"slices"
 	"strings"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 )
 
 // actor looks at who may act for whom.
 func (l *linter) actor(r *rule) {
 	actor := r.match.actor
 	switch {
+	case r.deny && (actor == nil || actor.who == nil) && readsActor(r.match.condition) && !asksForActor(r.match.condition):
+		l.warn(r.match.pos, r.where(), "its condition has no value where nobody acts, and so it denies everyone who comes without an actor",
+			"add actor: with whose agents are meant, or begin the condition with has(actor.subject) &&")
 	case actor == nil || r.deny:
 	case actor.who == nil && r.match.isOpen():
 		l.warn(r.match.pos, r.where(), "anybody whom any provider lets in may act for everyone", "say who may act: actor: {issuer: […], subject: […]}")
@@ -58,4 +64,22 @@ func readsActor(c *condition) bool {
 		}
 	}
 	return false
+}
+
+// asksForActor says whether a condition asks if there is an actor, or some member of his: has(actor.party), "party" in actor.
+func asksForActor(c *condition) (asks bool) {
+	isActor := func(e ast.Expr) bool {
+		root, path, ok := memberPath(e)
+		return ok && root == "actor" && (len(path) == 0 || path[0] == "claims")
+	}
+	ast.PostOrderVisit(c.ast.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.SelectKind:
+			asks = asks || e.AsSelect().IsTestOnly() && isActor(e.AsSelect().Operand())
+		case ast.CallKind:
+			args := e.AsCall().Args()
+			asks = asks || e.AsCall().FunctionName() == operators.In && len(args) == 2 && isActor(args[1])
+		}
+	}))
+	return asks
 }
