@@ -14,6 +14,7 @@
 //	verify.go   the way of one token: for us, of this time, from an account of ours, never used before
 //	call.go     Request -> the call to AWS, and what its answer means
 //	arn.go      whom the ARN names: the role without the session, or the user
+//	examine.go  what `sts doctor` sees of it
 //	pool.go     Verifier: New, Prepare and Commit (a reload), Health
 //	metrics.go  what is counted
 //

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/identity/aws"
+	"github.com/lakegate/sts/internal/emulator"
 	"github.com/lakegate/sts/internal/emulator/awssts"
 )
 
@@ -128,5 +129,25 @@ func TestMetrics(t *testing.T) {
 		"sts_identity_verifications_total aws ok": 1, "sts_identity_verifications_total aws subject_token_invalid": 1,
 	}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A look at it tells which region's AWS STS can't be asked, without a signature of anybody.
+func TestExamine(t *testing.T) {
+	w := newWorld(t, func(p *aws.Provider) {
+		p.Regions = append(p.Regions, "us-east-1")
+		p.Endpoints["us-east-1"] = "http://127.0.0.1:1"
+	})
+	look := w.verifier.Examine(t.Context(), "aws")
+	if len(look.Findings) != 2 || look.Findings[0].Fault || look.Ahead == nil || look.Leeway != 30*time.Second ||
+		!look.Findings[1].Fault || !strings.Contains(look.Findings[1].Text, "let the service reach sts.us-east-1.amazonaws.com") {
+		t.Errorf("%+v", look)
+	}
+	defer w.sts.AddFault(emulator.Fault{Status: 403, Body: "<html>no</html>"})()
+	if look := w.verifier.Examine(t.Context(), "aws"); !look.Findings[0].Fault || !strings.Contains(look.Findings[0].Text, "not as AWS STS does") {
+		t.Errorf("%+v", look)
+	}
+	if look := w.verifier.Examine(t.Context(), "other"); len(look.Findings) != 1 || !look.Findings[0].Fault {
+		t.Errorf("%+v", look)
 	}
 }

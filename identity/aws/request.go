@@ -83,7 +83,7 @@ func (r *Request) fromHeaders(headers, params map[string]string) error {
 	}
 	m := authorization.FindStringSubmatch(headers[headerAuthorization])
 	if m == nil {
-		return fmt.Errorf("must have a header authorization of the form %s Credential=.../sts/aws4_request, SignedHeaders=..., Signature=...", algorithm)
+		return fmt.Errorf("must have a header authorization of the form %s Credential=KEY/DAY/REGION/sts/aws4_request, SignedHeaders=NAMES, Signature=HEX", algorithm)
 	}
 	if hash, there := headers[headerContentHash]; there {
 		if hash != emptyHash {
