@@ -1,8 +1,8 @@
-// Package emulator holds what the emulated identity provider (package idp) and the emulated Databricks workspace
-// (package databricks) have in common. Tests, the demo and the benchmarks use them in process or through sts-dev; the
-// service never links them.
+// Package emulator holds what the emulated identity provider (package idp), the emulated Databricks workspace (package
+// databricks) and the other emulators below it have in common. Tests, the demo and the benchmarks use them in process or
+// through sts-dev; the service never links them.
 //
-// Both embed a [Server], and one request walks it like this:
+// All embed a [Server], and one request walks it like this:
 //
 //	server.go   the body is read, the route found; what has no route is answered 501
 //	call.go     the call is written down, its secrets hashed, and counted per route
