@@ -28,6 +28,7 @@
 //	fetch.go     where they come from: discovery, a URI, a file
 //	access.go    how they are fetched from who has a CA of his own, and publishes to who he knows
 //	metrics.go   what is counted
+//	examine.go   what a look at a provider finds, for sts doctor
 //
 // Each provider has its own keys, HTTP client and flights, so that the trouble of one slows no other. Nothing in a token
 // makes us dial an address: the addresses are those of the configuration and of the discovery documents that it names.
