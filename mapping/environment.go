@@ -35,7 +35,7 @@ type Provider struct {
 	Tenants []string
 	// Shared says that tenants of many owners have this one issuer: a subject means nothing without its tenant.
 	Shared bool
-	// Entra says that its groups are object ids, never names.
+	// Entra says that its groups are object ids, never names: that there are no roles among them.
 	Entra bool
 }
 

@@ -162,7 +162,7 @@ func environmentOf(cfg *config.Config) *mapping.Environment {
 		FederationDetails: cfg.Databricks.Federation.AuthorizationDetails,
 	}
 	for name, p := range cfg.IdentityProviders {
-		env.Providers[name] = mapping.Provider{Issuer: p.Issuer, Tenants: p.Tenants, Shared: p.Shared, Entra: p.Preset == "entra"}
+		env.Providers[name] = mapping.Provider{Issuer: p.Issuer, Tenants: p.Tenants, Shared: p.Shared, Entra: p.Preset == "entra" && p.GroupsClaim == "groups" && p.RolesClaim == ""}
 	}
 	for id, c := range cfg.Clients {
 		env.Clients[id] = audiencesOf(c)
