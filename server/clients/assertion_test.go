@@ -439,9 +439,18 @@ func TestPublicClient(t *testing.T) {
 // FuzzAssertion holds that nobody gets in without a signature, whatever he writes, and that nothing of it is told.
 func FuzzAssertion(f *testing.F) {
 	key := newSigner(f, "1", jose.ES256)
-	registry, _ := assertions(f, signing("etl", keySet(f, key)))
+	m := &marks{seen: map[string][2]time.Time{}}
+	nobody := &verdict{err: exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonIssuerUnknown, "unknown")}
+	registry := newRegistry(f, clients.Config{Issuer: issuer, TokenEndpoint: tokenEndpoint, Once: m, Verifier: nobody, Now: func() time.Time { return now }})
+	snapshot, err := clients.Prepare([]clients.Registration{signing("etl", keySet(f, key)), federated("nightly", cluster, account)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	registry.Commit(snapshot)
 	good := newSigner(f, "1", jose.ES256).sign(f, "", claims(nil)).Reveal()
 	f.Add(good, assertionType, "etl")
+	f.Add(key.sign(f, "", map[string]any{"iss": cluster, "sub": account, "aud": issuer}).Reveal(), assertionType, "nightly")
+	f.Add(key.sign(f, "JOSE", map[string]any{"sub": trustDomain + "/agent", "aud": issuer}).Reveal(), spiffeType, "")
 	f.Add("eyJhbGciOiJub25lIn0.e30.", assertionType, "")
 	f.Add("a.b.c", "", "")
 	f.Fuzz(func(t *testing.T, assertion, kind, id string) {
