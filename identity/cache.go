@@ -28,7 +28,7 @@ type entry struct {
 	key      *key      // that signed it; nil of a token that its provider was asked about
 	believed time.Time // until when the answer is, of a token that its provider was asked about
 	provider *provider
-	payload  int // bytes
+	memory   int // bytes of the claims
 	// groupsUntil is until when groups are good that the token itself doesn't carry; zero where it does.
 	groupsUntil time.Time
 }
@@ -57,10 +57,9 @@ type cache struct {
 	tokens *otter.Cache[cacheKey, *entry]
 }
 
-// An entry's size is estimated: what it takes by itself, and its claims as a multiple of their JSON.
+// An entry takes what it does by itself, its claims, and its groups.
 const (
 	entryBytes    = 1 << 10
-	claimsPerByte = 6
 	bytesPerGroup = 56
 )
 
@@ -69,7 +68,7 @@ func newCache(c Config) (*cache, error) {
 	tokens, err := otter.New(&otter.Options[cacheKey, *entry]{
 		MaximumWeight: c.CacheBytes,
 		Weigher: func(_ cacheKey, e *entry) uint32 {
-			return uint32(min(max(uint64(entryBytes+claimsPerByte*e.payload+bytesPerGroup*len(e.identity.Groups.Names)), least), math.MaxUint32)) //nolint:gosec // a payload is at most 16 KiB
+			return uint32(min(max(uint64(entryBytes+e.memory+bytesPerGroup*len(e.identity.Groups.Names)), least), math.MaxUint32)) //nolint:gosec // none is negative
 		},
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[cacheKey, *entry]) time.Duration {
 			return max(e.Value.ends().Sub(c.Now()), 1)

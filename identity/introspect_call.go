@@ -18,7 +18,7 @@ import (
 type answer struct {
 	active bool
 	claims map[string]any // of an active one, active included; shared, and not to be changed
-	bytes  int
+	memory int            // of the claims
 }
 
 var (
@@ -79,7 +79,7 @@ func checkStatus(response *http.Response) error {
 
 // parseAnswer reads an answer as strictly as claims are read. Only the literal true makes a token active.
 func parseAnswer(text string) (answer, error) {
-	claims, err := jwt.ParseObject(text)
+	claims, memory, err := jwt.MeasureObject(text)
 	if err != nil {
 		return answer{}, fmt.Errorf("its answer %w", err)
 	}
@@ -89,5 +89,5 @@ func parseAnswer(text string) (answer, error) {
 	case !active:
 		return answer{}, nil
 	}
-	return answer{active: true, claims: claims, bytes: len(text)}, nil
+	return answer{active: true, claims: claims, memory: memory}, nil
 }

@@ -123,9 +123,9 @@ func (t *trial) run(ctx context.Context, s *snapshot, text string) (*entry, erro
 	}
 	e := &entry{identity: identity, span: span, key: t.key, provider: t.provider, groupsUntil: until}
 	if t.inquiry != nil {
-		e.payload, e.believed = t.inquiry.bytes, t.inquiry.at.Add(maxAnswerAge)
+		e.memory, e.believed = t.inquiry.memory, t.inquiry.at.Add(maxAnswerAge)
 	} else {
-		e.payload = t.token.PayloadBytes()
+		e.memory = t.token.Memory()
 	}
 	return e, nil
 }

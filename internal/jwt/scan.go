@@ -10,8 +10,9 @@ import (
 
 // scanner is a place in a text.
 type scanner struct {
-	text string
-	at   int
+	text   string
+	at     int
+	memory int // of what was read, beside text
 }
 
 // peek is the next byte, 0 at the end; a NUL in the text fits nowhere either.

@@ -28,6 +28,7 @@ type Token struct {
 
 	text      string
 	payload   string // decoded
+	memory    int    // of the claims
 	signature []byte
 }
 
@@ -48,7 +49,7 @@ func Parse(text string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Claims, err = ParseObject(t.payload); err != nil {
+	if t.Claims, t.memory, err = MeasureObject(t.payload); err != nil {
 		return nil, fmt.Errorf("has a payload that %w", err)
 	}
 	return t, nil
@@ -87,8 +88,8 @@ func parseJWS(text string) (*Token, error) {
 	return t, nil
 }
 
-// PayloadBytes is the size of the decoded payload, which the memory of the claims is a small multiple of.
-func (t *Token) PayloadBytes() int { return len(t.payload) }
+// Memory is how many bytes the claims take; see [MeasureObject].
+func (t *Token) Memory() int { return t.memory }
 
 // decodeSegment reads a segment that can't be empty.
 func decodeSegment(segment string) ([]byte, error) {
