@@ -32,6 +32,8 @@ const (
 	// wait for that: anybody can make up tokens, and nobody shall use us to flood a provider.
 	maxCalls     = 32
 	maxInquiries = 256
+	// maxAnswerBytes bounds an answer. Read, it may take fifty times as much, and 32 are read at once.
+	maxAnswerBytes = 128 << 10
 )
 
 // introspector asks one provider about tokens.
@@ -67,7 +69,7 @@ func newIntrospector(c Config, m *metrics, p Provider, skew *skew) *introspector
 	return &introspector{
 		settings: *p.Introspection, provider: p.Name, skew: skew, now: c.Now, log: c.Log.With("provider", p.Name), metrics: m,
 		maxWait: c.MaxWait, interval: c.RefreshInterval, calls: make(chan struct{}, maxCalls),
-		client:    outbound.New(outbound.Config{Timeout: c.FetchTimeout, MaxConnsPerHost: maxCalls, RootCAs: c.RootCAs}),
+		client:    outbound.New(outbound.Config{Timeout: c.FetchTimeout, MaxBytes: maxAnswerBytes, MaxConnsPerHost: maxCalls, RootCAs: c.RootCAs}),
 		inquiries: map[[sha256.Size]byte]*inquiry{},
 	}
 }

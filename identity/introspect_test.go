@@ -213,7 +213,7 @@ func TestIntrospectionTrouble(t *testing.T) {
 		{"more behind it", says(media, good+`} {}`)},
 		{"an array", says(media, `[`+good+`}]`)},
 		{"deep", says(media, good+`,"x":`+strings.Repeat("[", 40)+strings.Repeat("]", 40)+"}")},
-		{"larger than 1 MiB", says(media, good+`,"x":"`+strings.Repeat("x", 1<<20)+`"}`)},
+		{"larger than 128 KiB", says(media, good+`,"x":"`+strings.Repeat("x", 128<<10)+`"}`)},
 		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 	} {
 		o.do(func() { o.handle = test.handle })
