@@ -59,7 +59,7 @@ func (n *node) inclusive() (prefixes string, ok bool) {
 	switch children := n.children(); {
 	case len(children) == 0:
 		return "", true
-	case len(children) == 1 && children[0].is(algorithmExclusive, "InclusiveNamespaces"):
+	case len(children) == 1 && children[0].is(algorithmExclusive, "InclusiveNamespaces") && len(children[0].items) == 0:
 		list, _ := children[0].attr("PrefixList")
 		return list, !slices.Contains(strings.Fields(list), "#default")
 	}

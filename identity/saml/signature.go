@@ -91,6 +91,10 @@ func (e *envelope) readSignature() (*signature, error) {
 	if algorithm, _ := info[0].attr("Algorithm"); !ok || algorithm != algorithmExclusive {
 		return nil, errors.New("has a SignedInfo whose canonical form is not the exclusive one without comments")
 	}
+	// It has one form, too, which is looked at first: what it costs to write is bounded by that.
+	if err := s.readInfo(parts[0], e.id); err != nil {
+		return nil, err
+	}
 	var err error
 	if s.info, err = parts[0].canonical(prefixes, nil); err != nil {
 		return nil, errors.New("has a SignedInfo without a canonical form")

@@ -81,6 +81,9 @@ const (
 	maxNodes      = 4_000
 	maxAttributes = 32 // of one element, declarations of namespaces included
 
+	// maxScope is how many namespaces may be in force at one place: each element that declares one has them all.
+	maxScope = 64
+
 	maxMetadataNodes = 50_000
 )
 
@@ -359,6 +362,9 @@ func (p *parser) attributes(n *node) error {
 	if len(declared) > 0 {
 		n.scope = maps.Clone(n.scope)
 		maps.Copy(n.scope, declared)
+	}
+	if len(n.scope) > maxScope {
+		return fmt.Errorf("has more than %d namespaces in force at one place", maxScope)
 	}
 	return n.resolvePrefixes()
 }

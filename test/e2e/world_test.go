@@ -25,6 +25,7 @@ import (
 	"github.com/lakegate/sts/internal/emulator/awssts"
 	"github.com/lakegate/sts/internal/emulator/databricks"
 	"github.com/lakegate/sts/internal/emulator/idp"
+	"github.com/lakegate/sts/internal/emulator/samlidp"
 	"github.com/lakegate/sts/internal/testservice"
 )
 
@@ -61,7 +62,8 @@ type world struct {
 	base    time.Duration
 	idp     *idp.Server
 	dbx     *databricks.Server
-	aws     *awssts.Server // nil but in tests of AWS
+	aws     *awssts.Server  // nil but in tests of AWS
+	saml    *samlidp.Server // nil but in tests of SAML
 	sts     *process
 	secrets map[string]string // of clients and principals, by name
 	config  object

@@ -3,6 +3,7 @@ package samlidp
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -143,6 +144,15 @@ func (c *corpus) documents() {
 		many += " a" + string(rune('0'+i/10)) + string(rune('0'+i%10)) + `="1"`
 	}
 	c.edited("too many attributes", "more than 32 attributes", "<saml:AuthnStatement", "<saml:Advice"+many+"></saml:Advice><saml:AuthnStatement")
+	deep, spaces := "", ""
+	for i := range 3 {
+		deep += "<saml:a"
+		for j := range 30 {
+			deep += fmt.Sprintf(` xmlns:n%d-%d="u"`, i, j)
+		}
+		deep, spaces = deep+">", spaces+"</saml:a>"
+	}
+	c.edited("too many namespaces", "more than 64 namespaces", "<saml:AuthnStatement", "<saml:Advice>"+deep+spaces+"</saml:Advice><saml:AuthnStatement")
 	c.edited("SAML 1.1", "not a SAML 2.0 assertion", spaceAssertion, "urn:oasis:names:tc:SAML:1.0:assertion")
 	c.edited("namespace that looks alike", "not a SAML 2.0 assertion", spaceAssertion, spaceAssertion+"/")
 	c.after("Response", "SAML Response", func(d string) string { return response("_r", d) })
@@ -231,6 +241,12 @@ func (c *corpus) references() {
 		second := s.References[0]
 		second.URI = "#_x"
 		s.References = append([]Reference{second}, s.References...)
+	})
+	c.signed("Reference that holds more", "of other parts", func(s *Signing) {
+		s.References[0].Transforms += "</ds:Transforms><ds:Transforms>"
+	})
+	c.signed("InclusiveNamespaces that hold something", "unknown parameters", func(s *Signing) {
+		s.References[0].Transforms = strings.Replace(transforms("xs"), "></ec:", "><x></x></ec:", 1)
 	})
 	c.signed("no Reference", "without SignatureMethod and Reference", func(s *Signing) { s.References = nil })
 	for name, text := range map[string]string{
