@@ -36,17 +36,31 @@ type people struct {
 func newPeople(t *testing.T) *people {
 	t.Helper()
 	p := &people{}
-	p.world = newWorld(t, func(w *world, s *setup) {
-		p.world = w
-		p.start(t)
-		p.configure(s)
-	})
-	t.Cleanup(func() { // before the scan
-		p.said.mu.Lock()
-		defer p.said.mu.Unlock()
-		p.said.secrets = append(p.said.secrets, append(append(p.provider.Secrets(), p.entra.Secrets()...), p.directory.Secrets()...)...)
-	})
+	newWorld(t, p.join)
+	t.Cleanup(p.tell)
 	return p
+}
+
+// join is a change of a world that has these people, too.
+func (p *people) join(w *world, s *setup) {
+	p.world = w
+	p.start(w.t)
+	p.configure(s)
+}
+
+// tell makes the providers' secrets known to the scan, which comes after it.
+func (p *people) tell() {
+	p.said.mu.Lock()
+	defer p.said.mu.Unlock()
+	p.said.secrets = append(p.said.secrets, append(append(p.provider.Secrets(), p.entra.Secrets()...), p.directory.Secrets()...)...)
+}
+
+// over is ada in more groups than a token carries.
+func (p *people) over() idp.EntraUser {
+	p.directory.Put(acmeTenant, adaObject, engineers)
+	ada := entraUser(acmeTenant)
+	ada.Overage = true
+	return ada
 }
 
 // start starts the providers.
@@ -257,9 +271,7 @@ func (p *people) entraTenants(t *testing.T) {
 // overage is somebody in more groups than a token carries (row F23): Microsoft Graph is asked, by our own credential.
 func (p *people) overage(t *testing.T, w *world) {
 	issuer := p.entra.IssuerOf(acmeTenant, true)
-	ada := entraUser(acmeTenant)
-	ada.Overage = true
-	p.directory.Put(acmeTenant, adaObject, engineers)
+	ada := p.over()
 	calls := func() int { return p.directory.Totals()[graph.UsersRoute].Calls }
 	before := calls()
 	p.become(t, w, typeAccessToken, p.entra.AccessToken(ada, true), "ml-inference", adaObject, issuer)
