@@ -17,13 +17,18 @@ type metric struct{ Type, Labels string }
 // TestMetricsAreDocumented holds docs/metrics.md against what a service that has served shows, in both directions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "50ms"), exporting("file"), asking)
+	p := &people{}
+	w := newWorld(t, on(postgres.NewDatabase(t)), over(startRedis(t), "50ms"), exporting("file"), asking, withSAML, p.join)
+	t.Cleanup(p.tell)
 	mustGrant(t, w.Ask(), tenMinutes)
+	for range 2 { // the second time, the groups are known
+		mustGrant(t, w.Ask(as("people"), with("subject_token_type", typeAccessToken), p.mint(p.entra.AccessToken(p.over(), true))), tenMinutes)
+	}
 	w.API("/v1/mappings", "") // is counted, whatever comes of it
 	w.Eventually("the parts and the provider's keys are looked at", func() bool {
 		shown := w.Metrics()
 		return strings.Contains(shown, "sts_part_ok{") && strings.Contains(shown, "sts_jwks_age_seconds{") &&
-			strings.Contains(shown, "sts_identity_introspections_total{")
+			strings.Contains(shown, "sts_identity_introspections_total{") && strings.Contains(shown, "sts_saml_metadata_age_seconds{")
 	})
 	if diff := cmp.Diff(documented(t), exposed(w.Metrics())); diff != "" {
 		t.Errorf("documented (-), exposed (+):\n%s", diff)
