@@ -76,7 +76,7 @@ func newDirectory(c Config, m *metrics, s Settings) (*directory, error) {
 	d.known, err = otter.New(&otter.Options[identity.Member, *answer]{
 		MaximumWeight: c.CacheBytes,
 		Weigher: func(_ identity.Member, a *answer) uint32 {
-			return uint32(min(memberBytes+groupBytes*len(a.names), math.MaxUint32)) //nolint:gosec // maxGroups bounds it
+			return uint32(min(memberBytes+groupBytes*len(a.names), math.MaxUint32)) // maxGroups bounds it
 		},
 	})
 	return d, err
