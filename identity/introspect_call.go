@@ -44,6 +44,8 @@ func (i *introspector) call(ctx context.Context, token string) (a answer, err er
 	request.Header.Set("Accept", "application/json")
 	// Each part is form-encoded before it is joined (RFC 6749 §2.3.1 and Appendix B).
 	request.SetBasicAuth(url.QueryEscape(i.settings.ClientID), url.QueryEscape(i.settings.ClientSecret.Reveal()))
+	// Not sent: it tells the client to ask again where the provider has just closed the connection that it had kept.
+	request.Header["Idempotency-Key"] = []string{}
 	response, err := i.client.Do(request)
 	if err != nil {
 		return a, outbound.Redact(err)

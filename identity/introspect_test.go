@@ -236,6 +236,24 @@ func TestIntrospectionTrouble(t *testing.T) {
 	}
 }
 
+// TestAKeptConnectionThatWasClosed holds that a provider may close a connection while we ask again by it.
+func TestAKeptConnectionThatWasClosed(t *testing.T) {
+	c := newClock()
+	o := newOracle(t, c)
+	pool := newPool(t, c, o.provider())
+	if _, err := present(t, pool, opaqueToken); err != nil {
+		t.Fatal(err)
+	}
+	o.do(func() {
+		o.handle = func(http.ResponseWriter, *http.Request) {
+			o.says(nil)
+			panic(http.ErrAbortHandler)
+		}
+	})
+	_, err := present(t, pool, "another")
+	wantReason(t, "asked again", err, "")
+}
+
 func says(media, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", media)

@@ -24,10 +24,11 @@ const maxSubjectBytes = 255
 
 // The forms of ARNs that are accepted. A session's ARN has its role's name without the role's path, which is the same role:
 // names of roles are unique in an account. The root user is nobody, and a federated user is named by whoever makes him up.
+// IAM lets a user's path hold all of ASCII; here it holds what names do, or user/x:role/etl would match *:role/etl.
 var (
 	arnText     = regexp.MustCompile(`^arn:([a-z-]+):(iam|sts)::([0-9]{12}):([!-~]{1,700})$`)
 	assumedRole = regexp.MustCompile(`^assumed-role/([A-Za-z0-9_+=,.@-]{1,64})/([A-Za-z0-9_+=,.@-]{2,64})$`)
-	iamUser     = regexp.MustCompile(`^user/(?:[!-~]*/)?([A-Za-z0-9_+=,.@-]{1,64})$`)
+	iamUser     = regexp.MustCompile(`^user/(?:[A-Za-z0-9_+=,.@/-]*/)?([A-Za-z0-9_+=,.@-]{1,64})$`)
 	uniqueID    = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:-]{1,193}$`)
 )
 
@@ -72,6 +73,8 @@ func (c *caller) kind() string {
 		return "the root user of an AWS account"
 	case strings.Contains(c.arn, ":federated-user/"):
 		return "a federated user, whom anybody with GetFederationToken can name"
+	case strings.Contains(c.arn, ":user/"):
+		return "an IAM user whose path has characters that names don't have"
 	}
 	return "neither an IAM role nor an IAM user"
 }

@@ -62,6 +62,8 @@ func (t *trial) send(ctx context.Context) (status int, body string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
+	// Not sent: it tells the client to ask again where AWS has just closed the connection that it had kept.
+	request.Header["Idempotency-Key"] = []string{}
 	response, err := t.provider.client.Do(request)
 	if err != nil {
 		return 0, "", outbound.Redact(err)

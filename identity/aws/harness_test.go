@@ -34,17 +34,18 @@ func (c *clock) now() time.Time { return time.Unix(0, c.at.Load()).UTC() }
 type marks struct {
 	mu   sync.Mutex
 	seen map[string]bool
+	ends time.Time // of the last one
 	fail error
 }
 
-func (m *marks) Claim(_ context.Context, key string, _, _ time.Time) (bool, error) {
+func (m *marks) Claim(_ context.Context, key string, _, ends time.Time) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return false, m.fail
 	}
 	fresh := !m.seen[key]
-	m.seen[key] = true
+	m.seen[key], m.ends = true, ends
 	return fresh, nil
 }
 

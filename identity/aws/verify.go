@@ -110,12 +110,13 @@ func (t *trial) checkTimes() error {
 }
 
 // mark is what tells a request from all others: its signature, which covers all that is in it. The rest of a token can be
-// written in many ways, and leads to the same mark.
+// written in many ways, and leads to the same mark. It is kept for as long as AWS takes the request, not just for
+// max_token_age, which a reload can lengthen.
 func (t *trial) mark() refusal.Mark {
 	sum := sha256.Sum256([]byte(t.request.Signature))
 	return refusal.Mark{
 		Provider: t.provider.Name, Issuer: Issuer, ID: hex.EncodeToString(sum[:]),
-		Opens: t.request.Date.Add(-t.provider.ClockSkew), Ends: t.expiry,
+		Opens: t.request.Date.Add(-t.provider.ClockSkew), Ends: t.request.Date.Add(MaxAge),
 	}
 }
 

@@ -178,6 +178,9 @@ func TestTimes(t *testing.T) {
 			if err != nil || !id.Expiry.Equal(test.ask.At.Add(test.expires)) {
 				t.Errorf("%+v, %v; want it to end %s after its date", id, err, test.expires)
 			}
+			if want := test.ask.At.Add(15 * time.Minute); !w.marks.ends.Equal(want) { // a reload can lengthen max_token_age
+				t.Errorf("it is marked until %s, and AWS takes it until %s", w.marks.ends, want)
+			}
 		})
 	}
 }
@@ -224,6 +227,20 @@ func TestOutage(t *testing.T) {
 
 func answer(result string) string {
 	return `{"GetCallerIdentityResponse":{"GetCallerIdentityResult":{` + result + `},"ResponseMetadata":{"RequestId":"x"}}}`
+}
+
+// That AWS has closed a connection which was kept is no outage.
+func TestKeptConnection(t *testing.T) {
+	w := newWorld(t)
+	for _, presigned := range []bool{false, true} {
+		if _, err := w.verify(w.sign(awssts.Ask{}).Text()); err != nil {
+			t.Fatal(err)
+		}
+		w.sts.AddFault(emulator.Fault{Hangup: true, Times: 1})
+		if _, err := w.verify(w.sign(awssts.Ask{Presigned: presigned}).Text()); err != nil {
+			t.Errorf("presigned %v: %v", presigned, err)
+		}
+	}
 }
 
 func TestDeadlineIsTheCallers(t *testing.T) {

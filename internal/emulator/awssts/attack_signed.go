@@ -156,6 +156,8 @@ func (s *Server) judgedAttacks(t Target) []plan {
 		{name: "a federated user", cause: "speaks of a federated user", key: other(":sts::" + t.Account + ":federated-user/etl")},
 		{name: "a federated user called like a role", cause: "neither an IAM role nor an IAM user", key: other(":sts::" + t.Account + ":federated-users/assumed-role/etl")},
 		{name: "a role's name with a slash", cause: "neither an IAM role nor an IAM user", key: func() *Key { return s.Role(t.Account, "a/etl", "session-1") }},
+		{name: "a user whose path has a role's ARN in it", cause: "an IAM user whose path", key: func() *Key { return s.User(t.Account, "x:role/etl") }},
+		{name: "a user whose path has an account's role in it", cause: "an IAM user whose path", key: func() *Key { return s.User(t.Account, "arn:aws:iam::"+t.Account+":role/etl/a") }},
 		{name: "a user in place of a session", cause: "neither an IAM role nor an IAM user", key: other(":iam::" + t.Account + ":assumed-role/etl/session-1")},
 		{name: "credentials that have expired", cause: "credentials that have expired", key: func() *Key {
 			k := s.Role(t.Account, "etl", "session-1")
