@@ -451,6 +451,7 @@ func FuzzAssertion(f *testing.F) {
 	f.Add(good, assertionType, "etl")
 	f.Add(key.sign(f, "", map[string]any{"iss": cluster, "sub": account, "aud": issuer}).Reveal(), assertionType, "nightly")
 	f.Add(key.sign(f, "JOSE", map[string]any{"sub": trustDomain + "/agent", "aud": issuer}).Reveal(), spiffeType, "")
+	f.Add(key.sign(f, "", map[string]any{"iss": []any{}, "sub": []any{}}).Reveal(), assertionType, "")
 	f.Add("eyJhbGciOiJub25lIn0.e30.", assertionType, "")
 	f.Add("a.b.c", "", "")
 	f.Fuzz(func(t *testing.T, assertion, kind, id string) {

@@ -160,6 +160,12 @@ func TestFederatedSameWork(t *testing.T) {
 	if _, err := registry.Authenticate(t.Context(), clients.Credentials{Assertion: other.sign(t, "", map[string]any{"iss": cluster, "sub": account}), AssertionType: assertionType}); err == nil {
 		t.Error("authenticated")
 	}
+	// Nor do claims that are no texts, and alike.
+	for _, claim := range []any{[]any{}, map[string]any{}, nil, 1} {
+		if _, err := registry.Authenticate(t.Context(), clients.Credentials{Assertion: key.sign(t, "", map[string]any{"iss": claim, "sub": claim}), AssertionType: assertionType}); err == nil {
+			t.Errorf("authenticated by %v", claim)
+		}
+	}
 }
 
 func TestPrepareFederated(t *testing.T) {
