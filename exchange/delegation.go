@@ -30,17 +30,24 @@ func (d Delegation) takes(c *Client) error {
 	return nil
 }
 
-// settle finds out who acts, and whether he may. Without an actor token, the outermost actor that the subject token tells
-// of acts now; those within him have no say (RFC 8693 §4.1).
-func (d Delegation) settle(a *Attempt) error {
+// findActors finds out who acts. Without an actor token, the outermost actor that the subject token tells of acts now; those
+// within him have no say (RFC 8693 §4.1). It comes before anything is refused, so that a refusal's record names them, too.
+func (a *Attempt) findActors() {
 	told := a.Subject.Actors
 	switch {
-	case a.Actor == nil && len(told) == 0:
-		return consentOfSubject(a)
-	case a.Actor == nil:
+	case a.Actor == nil && len(told) > 0:
 		a.Actor, a.ActorTold, a.Prior = told[0].identity(a.Subject), true, told[1:]
-	case !a.ActorTold: // else an explanation has found him in the record of the past
+	case a.Actor != nil && !a.ActorTold: // else an explanation has found him in the record of the past
 		a.Prior = told
+	}
+}
+
+// settle finds out whether who acts may.
+func (d Delegation) settle(a *Attempt) error {
+	if a.Actor == nil {
+		return consentOfSubject(a)
+	}
+	if !a.ActorTold {
 		if err := d.takes(a.Call.Client); err != nil {
 			return err
 		}
@@ -108,7 +115,7 @@ func consentOfSubject(a *Attempt) error {
 		return undelegated("the subject token's may_act names nobody: it has neither sub nor client_id; have the identity provider name who may act")
 	}
 	for name, value := range may {
-		if !isScalar(value) || value != a.Actor.member(name) {
+		if !isScalar(value) || value != a.memberOfActor(name) {
 			return undelegated("the subject token's may_act is not for this actor: all of its members must fit him; have the identity provider name him, or present the token of who is named")
 		}
 	}
@@ -119,12 +126,22 @@ func consentOfSubject(a *Attempt) error {
 }
 
 // identifies reports whether members can name one party. An iss alone would name all of its issuer's, and nothing at all
-// would name everybody.
+// would name everybody; and so would an empty text all whose tokens have one.
 func identifies(may map[string]any) bool {
-	return may["sub"] != nil || may["client_id"] != nil
+	names := func(member any) bool { text, ok := member.(string); return ok && text != "" }
+	return names(may["sub"]) || names(may["client_id"])
 }
 
-// member is what a member of may_act is compared with: the claim of its name. A token without a sub of its own, such as a
+// memberOfActor is what a member of may_act is compared with. A sub is compared with a sub: that of his act, where it isn't
+// by that that he is known here.
+func (a *Attempt) memberOfActor(name string) any {
+	if told := a.Subject.Actors; a.ActorTold && name == "sub" && len(told) > 0 && told[0].Sub != "" {
+		return told[0].Sub
+	}
+	return a.Actor.member(name)
+}
+
+// member is a member of who acts: the claim of its name. A token without a sub of its own, such as a
 // SAML assertion, has the subject for it; and so has an actor without a token.
 func (id *Identity) member(name string) any {
 	switch claim, there := id.Claims[name]; {

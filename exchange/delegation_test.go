@@ -144,13 +144,33 @@ func TestDelegationIsRefused(t *testing.T) {
 	}
 }
 
+// TestRefusalsNameWhoActs holds that the record of a refusal names the whole chain, however early it was refused.
+func TestRefusalsNameWhoActs(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		w, call := delegated()
+		w.identity.Provider = "entra"
+		w.identity.Actors = []exchange.Actor{actor("b"), actor("a")}
+		want := []exchange.Actor{actor("agent"), actor("b"), actor("a")}
+		if told {
+			alone(call)
+			want = want[1:]
+		}
+		if _, err := w.service(t).Exchange(t.Context(), call); exchange.AsError(err) == nil || exchange.AsError(err).Reason != exchange.ReasonIssuerNotAllowed {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, w.attempts[0].Actors()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 // TestMayAct holds section 4.4 of RFC 8693: all members fit, or nobody may.
 func TestMayAct(t *testing.T) {
 	type object = map[string]any
 	for _, tc := range []struct {
 		name string
 		may  object
-		who  string // token: agent by a token, told: agent by act, client: nobody
+		who  string // token: agent by a token, told: agent by act, client: nobody; nameless: a token without a client, renamed: uid-7 by act
 		ok   bool
 	}{
 		{"no may_act", nil, "token", true},
@@ -178,6 +198,9 @@ func TestMayAct(t *testing.T) {
 		{"iss is null", object{"sub": "agent", "iss": nil}, "token", false},
 		{"a list", object{"sub": []any{"agent"}}, "token", false},
 		{"an object", object{"sub": "agent", "level": object{}}, "token", false},
+		{"client_id is empty", object{"client_id": ""}, "nameless", false},
+		{"a sub is a sub, told", object{"sub": "agent"}, "renamed", true},
+		{"and not his name here, told", object{"sub": "uid-7"}, "renamed", false},
 		{"what can't be known of one told", object{"sub": "agent", "level": int64(3)}, "told", false},
 		{"by client_id, told", object{"client_id": "kong"}, "told", false},
 		{"the client, not the actor", object{"client_id": "kong"}, "token", false},
@@ -189,11 +212,16 @@ func TestMayAct(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w, call := delegated()
 			w.identity.MayAct = tc.may
-			if tc.who != "token" {
-				alone(call)
-			}
-			if tc.who == "told" {
+			switch tc.who {
+			case "nameless":
+				w.actor.Claims["client_id"] = ""
+			case "told":
 				w.identity.Actors = []exchange.Actor{actor("agent")}
+			case "renamed":
+				w.identity.Actors = []exchange.Actor{{Provider: "okta", Issuer: idpIssuer, Subject: "uid-7", Sub: "agent"}}
+			}
+			if tc.who != "token" && tc.who != "nameless" {
+				alone(call)
 			}
 			answer, err := w.service(t).Exchange(t.Context(), call)
 			if tc.ok != (err == nil) || err != nil && exchange.AsError(err).Reason != exchange.ReasonDelegationNotAllowed {

@@ -61,6 +61,9 @@ type Actor struct {
 	// Issuer is the token's own where the token doesn't say.
 	Issuer  string
 	Subject string
+	// Sub is his sub where Subject is another member, the one that tells his provider's subjects apart; else "". It is for
+	// may_act alone.
+	Sub string
 }
 
 // Groups are the subject's groups, or the knowledge that we do not know them.

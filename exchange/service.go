@@ -171,6 +171,7 @@ func (s *Service) verifyActor(ctx context.Context, a *Attempt) (err error) {
 
 // consent checks that this client may present this subject's token, and that who acts for him may.
 func consent(a *Attempt, d Delegation) error {
+	a.findActors()
 	client, subject := a.Call.Client, a.Subject
 	switch {
 	case !slices.Contains(client.IdentityProviders, subject.Provider):

@@ -81,7 +81,7 @@ func actorsOf(r refusal.Refuser, claims map[string]any, issuer string, names nam
 			actor.Provider = provider
 		} else if subject, ok := members[member].(string); ok && isName(subject) {
 			// A sub of this provider is nobody's name in the policy, which goes by this.
-			actor.Provider, actor.Subject = provider, subject
+			actor.Provider, actor.Subject, actor.Sub = provider, subject, actor.Subject
 		}
 		if actors = append(actors, actor); len(actors) > maxActors {
 			return nil, r.Invalid("tells of more than %d actors (act)", maxActors)

@@ -55,7 +55,7 @@ func TestActors(t *testing.T) {
 		{"another provider's", object{"sub": "a", "iss": "https://other.example"}, actors(exchange.Actor{Provider: "other", Issuer: "https://other.example", Subject: "a"})},
 		{"nobody's", object{"sub": "a", "iss": "https://unknown.example"}, actors(exchange.Actor{Issuer: "https://unknown.example", Subject: "a"})},
 		{"a provider that names by another claim", object{"sub": "a", "uid": "u1", "iss": "https://named.example"},
-			actors(exchange.Actor{Provider: "named", Issuer: "https://named.example", Subject: "u1"})},
+			actors(exchange.Actor{Provider: "named", Issuer: "https://named.example", Subject: "u1", Sub: "a"})},
 		{"which is missing", object{"sub": "a", "iss": "https://named.example"}, actors(exchange.Actor{Issuer: "https://named.example", Subject: "a"})},
 		{"which is no name", object{"sub": "a", "uid": "u\n", "iss": "https://named.example"}, actors(exchange.Actor{Issuer: "https://named.example", Subject: "a"})},
 		{"a provider that names by several", object{"sub": "a", "uid": "u1", "oid": "o1", "iss": "https://twice.example"},
