@@ -7,6 +7,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
 )
 
 // tenantClaims are claims that name a tenant of a shared issuer, or something that belongs to one tenant only.
@@ -27,11 +28,11 @@ var pathClaims = map[string]bool{"repository": true, "project_path": true, "name
 var tenantPrefix = regexp.MustCompile(`^[^:/]+[:/][^:/]+[:/]`)
 
 // anybodys are beginnings of subjects that anybody can give his own jobs: a repository's owner chooses which claims GitHub
-// writes into its sub, in which order, and names his environments and branches as he likes. A reusable workflow (the
-// job_workflow_ref) is called from everywhere.
-var anybodys = regexp.MustCompile(`^(actor|actor_id|base_ref|check_run_id|context|environment|environment_node_id|event_name|head_ref|` +
-	`job_workflow_ref|job_workflow_sha|ref|ref_protected|ref_type|repository_visibility|run_attempt|run_id|run_number|` +
-	`runner_environment|sha|workflow|workflow_ref|workflow_sha):`)
+// writes into its sub, in which order, and names his environments, branches and properties as he likes. A reusable workflow
+// (the job_workflow_ref) is called from everywhere.
+var anybodys = regexp.MustCompile(`^(actor|actor_id|aud|base_ref|check_run_id|context|environment|environment_node_id|event_name|exp|head_ref|iat|iss|` +
+	`issuer_scope|job_workflow_ref|job_workflow_sha|jti|nbf|ref|ref_protected|ref_type|repo_property_[^:]*|repository_visibility|run_attempt|run_id|` +
+	`run_number|runner_environment|sha|sub|workflow|workflow_ref|workflow_sha):`)
 
 // isOfTenant says that the subjects which begin so, or that subject, are of one tenant only.
 func isOfTenant(subject string, whole bool) bool {
@@ -74,17 +75,25 @@ func bindsTenant(e ast.Expr, of string) bool {
 }
 
 // namesTenant says whether the expression is the subject and the value one of a tenant, or a claim that names its tenant and
-// the value any.
+// the value any text or number that can be a name: null and "" are of whoever has no tenant.
 func namesTenant(e, value ast.Expr, of string) bool {
 	if value.Kind() != ast.LiteralKind {
 		return false
 	}
-	subject, _ := literalText(value)
-	return isSubject(e, of) && isOfTenant(subject, true) || tenantClaims[claimName(e, of)]
+	switch v := value.AsLiteral().(type) {
+	case types.String:
+		return v != "" && (isSubject(e, of) && isOfTenant(string(v), true) || tenantClaims[claimName(e, of)])
+	case types.Int, types.Uint, types.Double:
+		return tenantClaims[claimName(e, of)]
+	}
+	return false
 }
 
-// claimName is the name of the claim that the expression reads, "" where it does anything else.
+// claimName is the name of the claim that the expression reads, "" where it does anything else, has() too.
 func claimName(e ast.Expr, of string) string {
+	if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
+		return ""
+	}
 	root, path, ok := memberPath(e)
 	if of != "" {
 		if !ok || root != of || len(path) == 0 {
