@@ -28,10 +28,12 @@ type collected struct {
 	secrets []string
 }
 
-func (c *collected) addSecret(secret string) {
+func (c *collected) addSecret(secret string) { c.addSecrets([]string{secret}) }
+
+func (c *collected) addSecrets(secrets []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.secrets = append(c.secrets, secret)
+	c.secrets = append(c.secrets, secrets...)
 }
 
 // addError keeps an answer of HTTP; of a good one only its headers, since its body is where the token belongs.

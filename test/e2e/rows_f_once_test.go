@@ -11,7 +11,9 @@ import (
 
 	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/identity"
+	"github.com/lakegate/sts/internal/emulator/awssts"
 	"github.com/lakegate/sts/internal/emulator/idp"
+	"github.com/lakegate/sts/internal/emulator/samlidp"
 )
 
 // onceSettled is how long after its marks are born a service takes every token that is made from then on.
@@ -71,12 +73,13 @@ func TestRowsF26(t *testing.T) {
 	})
 }
 
-// TestRowF26Replicas holds that a token which one replica has taken is refused by all, also by many at once; and that
-// nothing that was used before a flush of Redis is taken again.
+// TestRowF26Replicas holds that a token which one replica has taken is refused by all, of whatever kind, also by many at once;
+// and that nothing that was used before a flush of Redis is taken again.
 func TestRowF26Replicas(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
-	w := newOnceWorld(t, on(postgres.NewDatabase(t)), over(redis, "1s"))
+	w := newOnceWorld(t, on(postgres.NewDatabase(t)), over(redis, "1s"), inAWS, withSAML)
+	t.Cleanup(func() { w.said.addSecrets(append(w.aws.Secrets(), w.saml.Secrets()...)) })
 	replicas := []*world{w, w.Replica()}
 	mustGrant(t, replicas[0].Ask(token(w.lasting("ada", "data-eng"))), tenMinutes)
 	mustGrant(t, replicas[1].Ask(token(w.lasting("ada", "data-eng"))), tenMinutes)
@@ -84,6 +87,11 @@ func TestRowF26Replicas(t *testing.T) {
 	used := w.Token(nil)
 	mustGrant(t, replicas[0].Ask(token(used)), tenMinutes)
 	wantReplayed(t, replicas[1], replicas[1].Ask(token(used)))
+
+	for _, once := range []func(*request){w.signed("etl", "i-1", awssts.Ask{}), w.assertion(samlidp.Assertion{})} {
+		mustGrant(t, replicas[1].Ask(once), tenMinutes)
+		mustRefuse(t, replicas[0].Ask(once), http.StatusBadRequest, "invalid_request", exchange.ReasonSubjectTokenReplayed)
+	}
 
 	contest(t, replicas)
 
