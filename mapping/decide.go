@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -56,8 +57,9 @@ func (p *Policy) release(e *evaluation) {
 // verdict is what the rules say. At most one of deny and allow is there.
 type verdict struct {
 	deny, allow *rule
-	// blind says that unknown groups are why: the deny applies for want of them, or an allow failed.
-	blind bool
+	// blind is the part for whose unknown groups the deny applies, or an allow failed: partActor for the actor's, any other for
+	// the subject's; "" where that isn't why.
+	blind part
 	// ambiguous says that rules of the highest priority lead to several principals.
 	ambiguous bool
 }
@@ -78,7 +80,7 @@ func (p *Policy) judge(e *evaluation, v *view, t *target) verdict {
 		return out
 	}
 	out := bestAllow(e.allows, v, t)
-	if out.allow == nil && !out.ambiguous && !out.blind && !known {
+	if out.allow == nil && !out.ambiguous && out.blind == "" && !known {
 		out.blind = anyUnknown(e.blind, v, t)
 	}
 	return out
@@ -91,8 +93,11 @@ func firstDeny(lists [][]*rule, v *view) (out verdict) {
 			if out.deny != nil && r.order >= out.deny.order {
 				break
 			}
-			if applies, _ := r.matches(v); applies != no {
-				out = verdict{deny: r, blind: applies == unknown}
+			switch applies, by := r.matches(v); applies {
+			case yes:
+				out = verdict{deny: r}
+			case unknown:
+				out = verdict{deny: r, blind: by}
 			}
 		}
 	}
@@ -108,10 +113,10 @@ func bestAllow(lists [][]*rule, v *view, t *target) (out verdict) {
 				r.priority == best.priority && r.principal == best.principal && r.order >= best.order) {
 				continue
 			}
-			matched, _ := r.matches(v)
+			matched, by := r.matches(v)
 			switch {
 			case matched == unknown:
-				out.blind = true
+				out.blind = cmp.Or(out.blind, by)
 			case matched == no:
 			case best == nil || r.priority > best.priority:
 				best, out.ambiguous = r, false
@@ -125,21 +130,25 @@ func bestAllow(lists [][]*rule, v *view, t *target) (out verdict) {
 	if best != nil && !out.ambiguous {
 		return verdict{allow: best}
 	}
-	return verdict{ambiguous: out.ambiguous, blind: out.blind && best == nil}
+	if best != nil {
+		out.blind = ""
+	}
+	return out
 }
 
-func anyUnknown(lists [][]*rule, v *view, t *target) bool {
+// anyUnknown is the part for whose unknown groups an allow fails, "" where none does.
+func anyUnknown(lists [][]*rule, v *view, t *target) part {
 	for _, list := range lists {
 		for _, r := range list {
 			if !t.admits(r.principal) {
 				continue
 			}
-			if matched, _ := r.matches(v); matched == unknown {
-				return true
+			if matched, by := r.matches(v); matched == unknown {
+				return by
 			}
 		}
 	}
-	return false
+	return ""
 }
 
 func (v *verdict) deniedBy() string {
@@ -152,12 +161,13 @@ func (v *verdict) deniedBy() string {
 // refuse says why not, without naming rules, groups or principals: the record does that.
 func (v *verdict) refuse(a *exchange.Attempt) *exchange.Error {
 	switch {
-	case v.blind && a.Subject.Groups.Overage:
+	case v.blind == partActor && a.ActorTold:
 		return exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonGroupsOverage,
-			"the provider left the groups out of the token, since there are too many, and the policy needs them; have it send only the groups of this application, or switch the look-up of groups on")
-	case v.blind:
-		return exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonGroupsOverage,
-			"the token says nothing about groups, and the policy needs them; have the provider put the groups claim into its tokens, be it empty")
+			"the subject token names who acts (act), and nothing says in which groups he is, which the policy needs; present his own token as actor_token")
+	case v.blind == partActor:
+		return groupsUnknown("actor", a.Actor)
+	case v.blind != "":
+		return groupsUnknown("subject", a.Subject)
 	case v.deny != nil:
 		return exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonDeniedByRule,
 			"a rule of the policy denies this; an auditor finds which under the decision id")
@@ -168,6 +178,16 @@ func (v *verdict) refuse(a *exchange.Attempt) *exchange.Error {
 		return exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonNoMatchingRule,
 			"no rule of the policy grants this; an auditor finds under the decision id what was missing")
 	}
+}
+
+// groupsUnknown says whose token lacks the groups.
+func groupsUnknown(whose string, who *exchange.Identity) *exchange.Error {
+	if who.Groups.Overage {
+		return exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonGroupsOverage,
+			"the provider left the groups out of the %s token, since there are too many, and the policy needs them; have it send only the groups of this application, or switch the look-up of groups on", whose)
+	}
+	return exchange.Refuse(exchange.CodeNotGranted, exchange.ReasonGroupsOverage,
+		"the %s token says nothing about groups, and the policy needs them; have the provider put the groups claim into its tokens, be it empty", whose)
 }
 
 // grantOf fills the grant in, and narrows it to what was asked for. alone is the rule for the subject without its

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,5 +61,36 @@ func TestDelegatedDecisions(t *testing.T) {
 				t.Errorf("a nested actor has a say: %s", diff)
 			}
 		})
+	}
+}
+
+// TestUnknownGroupsAreSomebodys holds that a refusal for want of groups says whose they are, since another token mends it.
+func TestUnknownGroupsAreSomebodys(t *testing.T) {
+	p := compile(t, delegationRules)
+	actor := func(overage, told bool) func(*exchange.Attempt) {
+		return func(a *exchange.Attempt) {
+			a.Actor = &exchange.Identity{Provider: "okta", Subject: "bob", Groups: exchange.Groups{Overage: overage}}
+			a.ActorTold = told
+		}
+	}
+	blind := ada("ds")
+	blind.Groups = exchange.Groups{}
+	for _, c := range []struct {
+		name, says string
+		a          *exchange.Attempt
+	}{
+		{"the subject's", "the subject token says nothing", attempt(blind, "prod")},
+		{"both", "the subject token says nothing", attempt(blind, "prod", actor(false, false))},
+		{"the actor's", "the actor token says nothing", attempt(ada("ds"), "prod", actor(false, false))},
+		{"the actor's, by a deny", "the actor token says nothing", attempt(ada("lab"), "prod", actor(false, false))},
+		{"too many", "out of the actor token", attempt(ada("ds"), "prod", actor(true, false))},
+		{"told", "present his own token", attempt(ada("ds"), "prod", actor(false, true))},
+	} {
+		d := p.Decide(c.a)
+		if d.Denial == nil || d.Denial.Reason != exchange.ReasonGroupsOverage || !strings.Contains(d.Denial.Message, c.says) {
+			t.Errorf("%s: %v, want %q", c.name, d.Denial, c.says)
+			continue
+		}
+		checkMessage(t, d.Denial.Message)
 	}
 }
