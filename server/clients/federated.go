@@ -55,6 +55,9 @@ func (r *Registry) byPlatform(ctx context.Context, s *Snapshot, c *Credentials, 
 	if id.Expiry.Sub(id.IssuedAt) > MaxFederatedLifetime {
 		return nil, badAssertion("client_assertion lives longer than %s", MaxFederatedLifetime)
 	}
+	if len(id.Actors) > 0 { // he would pass for the workload
+		return nil, badAssertion("client_assertion says that somebody acts for its subject (act), and nobody may for a client; send the workload's own token")
+	}
 	e, known := s.workloads[Workload{Issuer: id.Issuer, Subject: id.Subject}]
 	if !known || c.ClientID != "" && c.ClientID != e.client.ID {
 		return nil, errUnauthenticated()

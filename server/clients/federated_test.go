@@ -65,6 +65,8 @@ func TestFederated(t *testing.T) {
 	}
 	long := hour(cluster, account)
 	long.Expiry = now.Add(24*time.Hour + time.Second)
+	acted := hour(cluster, account)
+	acted.Actors = []exchange.Actor{{Issuer: cluster, Subject: "system:serviceaccount:data:agent"}}
 	const failed = "client authentication failed"
 	for _, c := range []struct {
 		name  string
@@ -87,6 +89,7 @@ func TestFederated(t *testing.T) {
 		{"H21 expired", "", token, "", verdict{err: refused(exchange.ReasonSubjectTokenExpired)}, "!" + failed},
 		{"H21 an unknown issuer", "", token, "", verdict{err: refused(exchange.ReasonIssuerUnknown)}, "!" + failed},
 		{"H21 for too long", "", token, "", verdict{id: long}, "!longer than 24h"},
+		{"H21 of somebody who acts for it", "", token, "", verdict{id: acted}, "!act"},
 		{"H21 another's token as a JWT-SVID", spiffeType, token, "", verdict{id: hour(cluster, account)}, "!is for JWT-SVIDs"},
 		{"an assertion of another kind", "urn:x", token, "", verdict{id: hour(cluster, account)}, "!client_assertion_type must be"},
 		{"the keys can't be had", "", token, "", verdict{err: exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable, "of k8s")}, "!ask again"},
