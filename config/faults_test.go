@@ -84,6 +84,7 @@ func TestFaults(t *testing.T) {
 		{"empty path", "policy: {", "audit: {directory: \"\"}\npolicy: {", `15:20: audit.directory: an empty path; name a file or folder, or leave the key out`},
 		{"database", "policy: {", "database: mysql:x\npolicy: {", `15:11: database: not a database that we know; write sqlite: and a path, like sqlite:data/sts.db, or postgres://USER@HOST:PORT/DATABASE?passfile=FILE`},
 
+		{"a claim that is recorded as actors", "policy: {", "audit: {record_claims: [department, act]}\npolicy: {", `15:37: audit.record_claims: the claim act; who acts is recorded anyway, as actors; leave it out`},
 		{"exports", "policy: {", `audit:
   exports:
     - {name: a, file: a, url: "https://h"}

@@ -120,6 +120,11 @@ func (c *checker) audit(f *auditFile, credentials strictyaml.Map[credentialFile]
 		Retention: c.span(f.Retention, "audit.retention", defaultRetention, time.Hour, 0),
 	}
 	for _, claim := range f.RecordClaims.V {
+		if claim.V == "act" {
+			// Of who acts nothing is kept but who he is (RFC 8693 §4.1), and that always is.
+			c.fault(claim.Pos, "audit.record_claims", "the claim act; who acts is recorded anyway, as actors", "leave it out")
+			continue
+		}
 		a.RecordClaims = append(a.RecordClaims, c.filled(claim, "audit.record_claims"))
 	}
 	a.SigningKeyFile = c.file(f.SigningKeyFile, "audit.signing_key_file")
