@@ -10,19 +10,21 @@ import (
 
 // Graph says how Microsoft Graph is asked for groups that a token leaves out, with a credential of our own.
 type Graph struct {
-	ClientID     string `yaml:"client_id"`
-	ClientSecret Secret `yaml:"client_secret"`
-	Endpoint     string `yaml:"endpoint"`
-	Authority    string `yaml:"authority"` // whose /TENANT/oauth2/v2.0/token gives tokens for Graph
+	ClientID            string `yaml:"client_id"`
+	ClientSecret        Secret `yaml:"client_secret,omitempty"`
+	ClientAssertionFile string `yaml:"client_assertion_file,omitempty"` // absolute; in place of a secret, and read whenever it is used
+	Endpoint            string `yaml:"endpoint"`
+	Authority           string `yaml:"authority"` // whose /TENANT/oauth2/v2.0/token gives tokens for Graph
 }
 
 type graphFile struct {
-	Pos              strictyaml.Pos
-	ClientID         text                      `yaml:"client_id"`
-	ClientSecretFile text                      `yaml:"client_secret_file"`
-	ClientSecretEnv  text                      `yaml:"client_secret_env"`
-	Endpoint         strictyaml.Value[hostURL] `yaml:"endpoint"`
-	Authority        strictyaml.Value[hostURL] `yaml:"authority"`
+	Pos                 strictyaml.Pos
+	ClientID            text                      `yaml:"client_id"`
+	ClientSecretFile    text                      `yaml:"client_secret_file"`
+	ClientSecretEnv     text                      `yaml:"client_secret_env"`
+	ClientAssertionFile text                      `yaml:"client_assertion_file"`
+	Endpoint            strictyaml.Value[hostURL] `yaml:"endpoint"`
+	Authority           strictyaml.Value[hostURL] `yaml:"authority"`
 }
 
 const (
@@ -157,7 +159,16 @@ func (c *checker) graph(f *graphFile, path, issuer string) *Graph {
 	if g.ClientID = c.filled(f.ClientID, path+".client_id"); !f.ClientID.Set() {
 		c.missing(f.Pos, path, "client_id", "add it: the Application (client) ID of the app registration that may read memberships")
 	}
-	g.ClientSecret = c.secret(f.ClientSecretFile, f.ClientSecretEnv, f.Pos, path, "client_secret")
+	switch secret := f.ClientSecretFile.Set() || f.ClientSecretEnv.Set(); {
+	case secret && f.ClientAssertionFile.Set():
+		c.fault(f.ClientAssertionFile.Pos, path, "both client_assertion_file and a client secret", "keep client_assertion_file: then there is no secret to lose")
+	case secret:
+		g.ClientSecret = c.secret(f.ClientSecretFile, f.ClientSecretEnv, f.Pos, path, "client_secret")
+	case !f.ClientAssertionFile.Set():
+		c.missing(f.Pos, path, "client_assertion_file", "add it: a token of ours that the app registration trusts; or client_secret_file, or client_secret_env")
+	default:
+		g.ClientAssertionFile = c.file(f.ClientAssertionFile, path+".client_assertion_file")
+	}
 	return g
 }
 

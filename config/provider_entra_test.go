@@ -34,8 +34,10 @@ func TestEntraFaults(t *testing.T) {
 		{"preset: entra, groups_overage: graph, " + entraV2, `4:9: identity_providers.okta: missing key "graph"; add it: the credential that Microsoft Graph is asked with`},
 		{"preset: entra, graph: {client_id: a, client_secret_file: there}, " + entraV2, "4:32: identity_providers.okta.graph: a credential that nothing is asked with; add groups_overage: graph, or leave it out"},
 		{"preset: entra, groups_overage: graph, graph: {endpint: x}, " + entraV2, `4:55: identity_providers.okta.graph: missing key "client_id"; add it: the Application (client) ID of the app registration that may read memberships
-4:55: identity_providers.okta.graph: missing key "client_secret_file"; add it, or client_secret_env
+4:55: identity_providers.okta.graph: missing key "client_assertion_file"; add it: a token of ours that the app registration trusts; or client_secret_file, or client_secret_env
 4:56: identity_providers.okta.graph: unknown key "endpint"; did you mean "endpoint"?`},
+		{"preset: entra, groups_overage: graph, graph: {client_id: a, client_secret_file: there, client_assertion_file: there}, " + entraV2, "4:120: identity_providers.okta.graph: both client_assertion_file and a client secret; keep client_assertion_file: then there is no secret to lose"},
+		{"preset: entra, groups_overage: graph, graph: {client_id: a, client_assertion_file: missing}, " + entraV2, "4:93: identity_providers.okta.graph.client_assertion_file: there is no such file; make it, or mend the path; relative paths start at this file's folder"},
 		{"preset: entra, groups_claim: roles, groups_overage: graph, graph: {client_id: a, client_secret_file: there}, " + entraV2, "4:62: identity_providers.okta.groups_overage: Microsoft Graph knows what stands in groups, and groups_claim is another; take groups as groups_claim, and name the other as roles_claim"},
 		{"preset: entra, subject_claim: email, " + entraV2, `4:40: identity_providers.okta.subject_claim: "email" is an address, which changes hands; name a claim that stays with a person, like sub`},
 		{"preset: google, shared: false", "4:34: identity_providers.okta.shared: this issuer is everybody's; leave it out"},
@@ -62,8 +64,8 @@ func TestEntraTenantTwice(t *testing.T) {
 func TestEntraShow(t *testing.T) {
 	folder := t.TempDir()
 	write(t, filepath.Join(folder, "key"), "dose-of-a-secret\n")
-	load := func(issuer string) string {
-		cfg, err := parse(t, folder, strings.Replace(small, provider, "{preset: entra, "+issuer+", audiences: [a], roles_claim: roles, groups_overage: graph, graph: {client_id: b, client_secret_file: key}}", 1))
+	loadWith := func(credential, issuer string) string {
+		cfg, err := parse(t, folder, strings.Replace(small, provider, "{preset: entra, "+issuer+", audiences: [a], roles_claim: roles, groups_overage: graph, graph: {client_id: b, "+credential+": key}}", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,6 +74,7 @@ func TestEntraShow(t *testing.T) {
 		shown, _, _ = strings.Cut(shown, "clients:")
 		return strings.ReplaceAll(shown, folder, "/folder")
 	}
+	load := func(issuer string) string { return loadWith("client_secret_file", issuer) }
 	const want = `    preset: entra
     issuer: https://login.microsoftonline.com/00000000-1111-2222-3333-444444444444/v2.0
     tenants: ["00000000-1111-2222-3333-444444444444"]
@@ -101,6 +104,9 @@ func TestEntraShow(t *testing.T) {
 		if diff := cmp.Diff(want, load(issuer)); diff != "" {
 			t.Error(diff)
 		}
+	}
+	if diff := cmp.Diff(strings.Replace(want, "client_secret_file", "client_assertion_file", 1), loadWith("client_assertion_file", entraV2)); diff != "" {
+		t.Error(diff)
 	}
 	if shown := load("issuer: https://login.microsoftonline.us/" + tenant1 + "/v2.0"); !strings.Contains(shown, "https://graph.microsoft.us\n      authority: https://login.microsoftonline.us\n") {
 		t.Error(shown)

@@ -49,16 +49,25 @@ func (s *keySource) authorize(r *http.Request, uri string) error {
 	if s.origin.tokenFile == "" || uri != s.origin.uri {
 		return nil
 	}
-	text, err := readBounded(s.origin.tokenFile, jwt.MaxBytes)
+	token, err := ReadToken(s.origin.tokenFile)
 	if err != nil {
 		return fmt.Errorf("reading jwks_token_file: %w", err)
 	}
-	token := strings.TrimSpace(text)
-	if unprintable(token) {
-		return errors.New("jwks_token_file holds no bearer token: one line of printable ASCII without spaces")
-	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	return nil
+}
+
+// ReadToken reads a file that holds a token of ours alone. Its errors hold no text of it.
+func ReadToken(path string) (string, error) {
+	text, err := readBounded(path, jwt.MaxBytes)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(text)
+	if unprintable(token) {
+		return "", errors.New("it holds no token: one line of printable ASCII without spaces")
+	}
+	return token, nil
 }
 
 func readBounded(path string, most int64) (string, error) {

@@ -84,7 +84,8 @@ func directoriesOf(cfg *config.Config) []graph.Settings {
 	for name, p := range cfg.IdentityProviders {
 		if g := p.Graph; g != nil {
 			directories = append(directories, graph.Settings{
-				Provider: name, ClientID: g.ClientID, ClientSecret: exchange.Secret(g.ClientSecret.Reveal()), Endpoint: g.Endpoint, Authority: g.Authority,
+				Provider: name, ClientID: g.ClientID, ClientSecret: exchange.Secret(g.ClientSecret.Reveal()), AssertionFile: g.ClientAssertionFile,
+				Endpoint: g.Endpoint, Authority: g.Authority,
 			})
 		}
 	}

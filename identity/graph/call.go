@@ -49,10 +49,11 @@ func (d *directory) token(ctx context.Context, id string) (string, error) {
 		return t.token, nil
 	}
 	t.token = ""
-	answer, err := d.post(ctx, "token", d.Authority+"/"+id+"/oauth2/v2.0/token", "application/x-www-form-urlencoded", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {d.ClientID}, "client_secret": {d.ClientSecret.Reveal()},
-		"scope": {d.Endpoint + "/.default"},
-	}.Encode(), "")
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {d.ClientID}, "scope": {d.Endpoint + "/.default"}}
+	if err := d.authenticate(form); err != nil {
+		return "", fmt.Errorf("getting a token for it: %w", err)
+	}
+	answer, err := d.post(ctx, "token", d.Authority+"/"+id+"/oauth2/v2.0/token", "application/x-www-form-urlencoded", form.Encode(), "")
 	if err != nil {
 		return "", fmt.Errorf("getting a token for it: %w", err)
 	}
@@ -65,6 +66,21 @@ func (d *directory) token(ctx context.Context, id string) (string, error) {
 	lasts := min(time.Duration(min(life, int64(maxTokenLife/time.Second)))*time.Second, maxTokenLife)
 	t.token, t.until = text, now.Add(max(lasts-tokenReserve, lasts/2))
 	return text, nil
+}
+
+// authenticate puts our credential into a form. An assertion is read each time, since it is replaced within the hour.
+func (d *directory) authenticate(form url.Values) error {
+	if d.AssertionFile == "" {
+		form.Set("client_secret", d.ClientSecret.Reveal())
+		return nil
+	}
+	assertion, err := identity.ReadToken(d.AssertionFile)
+	if err != nil {
+		return fmt.Errorf("reading client_assertion_file: %w", err)
+	}
+	form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer") // RFC 7523 §2.2
+	form.Set("client_assertion", assertion)
+	return nil
 }
 
 func (d *directory) tenant(id string) *tenant {

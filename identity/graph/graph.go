@@ -45,9 +45,11 @@ type Config struct {
 type Settings struct {
 	// Provider is its name.
 	Provider string
-	// ClientID and ClientSecret are our own credential: an app registration that may read memberships.
-	ClientID     string
-	ClientSecret exchange.Secret
+	// ClientID is our own app registration, which may read memberships. Its credential is ClientSecret, or else a token that
+	// the registration trusts, in AssertionFile; whoever writes that file replaces it before the token expires.
+	ClientID      string
+	ClientSecret  exchange.Secret
+	AssertionFile string
 	// Endpoint is Graph's, and Authority that of the token endpoints, both without a path: https, or http on the loopback.
 	Endpoint, Authority string
 }
@@ -145,8 +147,8 @@ func (r *Resolver) Prepare(providers []Settings) (commit func(), err error) {
 
 func (s Settings) fault() error {
 	switch {
-	case s.Provider == "" || s.ClientID == "" || s.ClientSecret == "":
-		return errors.New("needs a provider, a client id and its secret")
+	case s.Provider == "" || s.ClientID == "" || (s.ClientSecret == "") == (s.AssertionFile == ""):
+		return errors.New("needs a provider, a client id and one credential: a secret, or the file of an assertion")
 	case !isHost(s.Endpoint) || !isHost(s.Authority):
 		return errors.New("endpoint and authority must be https URLs of a host alone; http is for the loopback only")
 	}

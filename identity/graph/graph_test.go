@@ -363,8 +363,9 @@ func TestReload(t *testing.T) {
 	wantUnavailable(t, "another secret", err)
 
 	for name, change := range map[string]func(*graph.Settings){
-		"no secret": func(s *graph.Settings) { s.ClientSecret = "" },
-		"no client": func(s *graph.Settings) { s.ClientID = "" },
+		"no secret":                 func(s *graph.Settings) { s.ClientSecret = "" },
+		"a secret and an assertion": func(s *graph.Settings) { s.AssertionFile = "token" },
+		"no client":                 func(s *graph.Settings) { s.ClientID = "" },
 		"in the clear": func(s *graph.Settings) {
 			s.Endpoint = "http://graph.example"
 		},

@@ -157,7 +157,11 @@ func (s *Server) Reset() {
 func (s *Server) Remember(secrets ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.secrets = append(s.secrets, secrets...)
+	for _, secret := range secrets {
+		if secret != "" { // which is found everywhere
+			s.secrets = append(s.secrets, secret)
+		}
+	}
 	if over := len(s.secrets) - maxSecrets; over > 0 {
 		s.secrets = slices.Clone(s.secrets[over:])
 	}

@@ -24,6 +24,12 @@ const (
 	contractors   = "bbbbbbbb-0000-4000-8000-000000000002"
 )
 
+// The platform that runs the service, as Entra ID knows it.
+const (
+	platformIssuer = "https://oidc.clusters.example/acme"
+	serviceAccount = "system:serviceaccount:lakegate:sts"
+)
+
 // people is a world whose people come from Okta, Keycloak, Google and Entra ID, each with its preset and in its dialect.
 type people struct {
 	*world
@@ -70,6 +76,7 @@ func (p *people) start(t *testing.T) {
 	var err error
 	p.provider, err = idp.New(idp.Config{Now: now, Issuers: []idp.IssuerConfig{
 		idp.OktaIssuer("default", "api://lakegate"), idp.KeycloakIssuer("acme", "lakegate"), idp.KeycloakIssuer("partners", "lakegate"), idp.GoogleIssuer(),
+		{Name: "platform", Issuer: platformIssuer, Algorithms: []string{"RS256"}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +86,10 @@ func (p *people) start(t *testing.T) {
 	}
 	secret := newSecret(t)
 	p.WriteFile("graph.secret", secret+"\n")
-	p.directory = graph.New(graph.Config{Now: now, ClientID: "lakegate-groups", ClientSecret: secret, Tenants: []string{acmeTenant, globexTenant}})
+	p.directory = graph.New(graph.Config{
+		Now: now, ClientID: "lakegate-groups", ClientSecret: secret, Tenants: []string{acmeTenant, globexTenant},
+		Federated: &graph.Federated{Issuer: platformIssuer, Subject: serviceAccount, Keys: p.provider.Issuer("platform").JWKS},
+	})
 	for _, s := range []interface {
 		Start() (string, error)
 		Close()
@@ -176,6 +186,7 @@ func TestPresetsOfPeople(t *testing.T) {
 	t.Run("okta, P11", func(t *testing.T) { eachEntrance(t, p.world, "P11", p.oktaTokens) })
 	p.Later()
 	t.Run("entra, F23", func(t *testing.T) { eachEntrance(t, p.world, "F23", p.overage) })
+	t.Run("entra, without a secret", p.withoutSecret)
 	t.Run("what the operator sees", p.shown)
 }
 
@@ -299,6 +310,31 @@ func (p *people) overage(t *testing.T, w *world) {
 		if strings.Contains(call.Path, "getMemberObjects") {
 			t.Error("the endpoint that a token names was called")
 		}
+	}
+}
+
+// withoutSecret is a reload to a token of the platform's in place of our secret at Microsoft Graph. The file is read when
+// it is used, and one that is no good is an outage.
+func (p *people) withoutSecret(t *testing.T) {
+	write := func(subject string) {
+		p.WriteFile("graph.token", p.provider.MustMint(idp.Token{
+			Issuer: "platform", Lifetime: 24 * time.Hour, Claims: map[string]any{"sub": subject, "aud": []string{graph.AssertionAudience}},
+		})+"\n")
+	}
+	write("system:serviceaccount:lakegate:another")
+	providers, _ := p.config["identity_providers"].(object)
+	entra, _ := providers["entra"].(object)
+	asked, _ := entra["graph"].(object)
+	delete(asked, "client_secret_file")
+	asked["client_assertion_file"] = "graph.token"
+	p.WriteConfig(p.config)
+	ask := func() int {
+		return p.Ask(as("people"), with("subject_token_type", typeAccessToken), p.mint(p.entra.AccessToken(p.over(), true))).Status
+	}
+	p.Eventually("a token of another service account is refused", func() bool { return ask() == http.StatusServiceUnavailable })
+	write(serviceAccount)
+	if status := ask(); status != http.StatusOK {
+		t.Errorf("with a token that Entra ID trusts: status %d", status)
 	}
 }
 

@@ -24,8 +24,9 @@ type Config struct {
 	Addr string
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
-	// ClientID and ClientSecret are the app registration's.
+	// ClientID is the app registration's, and so are its credentials.
 	ClientID, ClientSecret string
+	Federated              *Federated
 	// Tenants have consented to it.
 	Tenants []string
 }
@@ -56,7 +57,7 @@ type issued struct {
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, members: map[object][]string{}, tokens: map[string]issued{}}
 	s.Server = emulator.NewServer(emulator.Config{
-		Addr: cfg.Addr, Now: cfg.Now, Plain: []string{"grant_type", "client_id", "scope"},
+		Addr: cfg.Addr, Now: cfg.Now, Plain: []string{"grant_type", "client_id", "scope", "client_assertion_type"},
 	})
 	s.Remember(cfg.ClientSecret)
 	s.Handle(TokenRoute, s.serveToken)

@@ -15,7 +15,7 @@ import (
 // tokenLife is how long Entra ID's tokens for applications live.
 const tokenLife = 3599 * time.Second
 
-// serveToken is the client credentials grant with a secret, in the form alone.
+// serveToken is the client credentials grant with a secret or an assertion, in the form alone.
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, code string, number int, cause string) {
 		emulator.Note(r, "cause", cause)
@@ -34,8 +34,13 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	secret := r.PostForm.Get("client_secret")
-	s.Remember(secret)
+	secret, number, cause := r.PostForm.Get("client_secret"), 0, ""
+	s.Remember(secret, r.PostForm.Get("client_assertion"))
+	if s.cfg.Federated != nil && r.PostForm.Has("client_assertion") {
+		number, cause = s.proves(r.PostForm)
+	} else if s.cfg.ClientSecret == "" || subtle.ConstantTimeCompare([]byte(secret), []byte(s.cfg.ClientSecret)) != 1 {
+		number, cause = 7000215, "a wrong secret"
+	}
 	switch tenant := r.PathValue("tenant"); {
 	case !slices.Contains(s.cfg.Tenants, tenant):
 		refuse(http.StatusBadRequest, "invalid_request", 90002, "no such tenant")
@@ -45,8 +50,8 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "invalid_scope", 70011, "the scope is not Graph's /.default")
 	case r.PostForm.Get("client_id") != s.cfg.ClientID:
 		refuse(http.StatusBadRequest, "unauthorized_client", 700016, "no such application in the tenant")
-	case subtle.ConstantTimeCompare([]byte(secret), []byte(s.cfg.ClientSecret)) != 1:
-		refuse(http.StatusUnauthorized, "invalid_client", 7000215, "a wrong secret")
+	case number != 0:
+		refuse(http.StatusUnauthorized, "invalid_client", number, cause)
 	default:
 		emulator.WriteJSON(w, http.StatusOK, map[string]any{
 			"token_type": "Bearer", "expires_in": int(tokenLife / time.Second), "ext_expires_in": int(tokenLife / time.Second),
