@@ -100,11 +100,6 @@ func (f *doctorFlags) run(ctx context.Context, out io.Writer, sample *exchange.P
 	return found(fmt.Errorf("%d faults were found", faults))
 }
 
-// examiner is a verifier that can be looked at, provider by provider.
-type examiner interface {
-	Examine(ctx context.Context, provider string) identity.Examination
-}
-
 // examine looks at all of them at once, since those that don't answer take their time.
 func examine(ctx context.Context, v *verifiers, cfg *config.Config, names []string) []finding {
 	looks := make([]identity.Examination, len(names))
@@ -113,7 +108,7 @@ func examine(ctx context.Context, v *verifiers, cfg *config.Config, names []stri
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, doctorTime)
 			defer cancel()
-			looks[i] = examineOne(ctx, v.of(cfg.IdentityProviders[name]), name)
+			looks[i] = v.of(cfg.IdentityProviders[name]).Examine(ctx, name)
 		})
 	}
 	all.Wait()
@@ -134,20 +129,6 @@ func examine(ctx context.Context, v *verifiers, cfg *config.Config, names []stri
 		}
 	}
 	return findings
-}
-
-// examineOne asks a verifier that can't be looked at how it is.
-func examineOne(ctx context.Context, v any, name string) identity.Examination {
-	if e, can := v.(examiner); can {
-		return e.Examine(ctx, name)
-	}
-	f := identity.Finding{Part: "health", Text: "nothing is wrong that can be seen without a token"}
-	if h, can := v.(interface{ Health() error }); can {
-		if err := h.Health(); err != nil {
-			f.Fault, f.Text = true, err.Error()
-		}
-	}
-	return identity.Examination{Findings: []identity.Finding{f}}
 }
 
 func (f *doctorFlags) print(out io.Writer, findings []finding) error {

@@ -59,8 +59,13 @@ func (v *verifiers) Verify(ctx context.Context, p exchange.Presented, use exchan
 	return v.tokens.Verify(ctx, p, use)
 }
 
+// examiner is a verifier that can be looked at, provider by provider.
+type examiner interface {
+	Examine(ctx context.Context, provider string) identity.Examination
+}
+
 // of is who verifies the tokens of a provider.
-func (v *verifiers) of(p config.Provider) any {
+func (v *verifiers) of(p config.Provider) examiner {
 	switch {
 	case p.AWS != nil:
 		return v.aws
