@@ -38,7 +38,7 @@ func (c *checker) federated(cfg *Config, clients strictyaml.Map[clientFile]) {
 
 // tenantKeys are what a subject begins with where its tenant follows, at issuers of CI services. What else GitHub lets a
 // repository's owner put there (environment:production) is the same in everybody's.
-var tenantKeys = []string{"repo", "repository", "repository_id", "repository_owner", "repository_owner_id", "enterprise_id", "project_path"}
+var tenantKeys = []string{"repo", "repository", "repository_id", "repository_owner", "repository_owner_id", "enterprise_id", "project_path", "organization"}
 
 // assertionProvider wants a provider of JWTs, whose subjects' tokens are for another audience than ours: else whoever is
 // given such a token, to exchange it, could say that he is the client whose token it is.
@@ -50,6 +50,8 @@ func (c *checker) assertionProvider(cfg *Config, v text, path string) {
 		c.fault(v.Pos, path, "unknown identity provider "+strconv.Quote(v.V), strictyaml.DidYouMean(v.V, providerNames(cfg), "add it under identity_providers"))
 	case !slices.Contains(p.TokenTypes, tokenJWT):
 		c.fault(v.Pos, path, "the tokens of this identity provider are not presented as jwt", "name a provider with jwt among its token_types, like one of preset kubernetes or spiffe")
+	case len(p.Tenants) > 0:
+		c.fault(v.Pos, path, "every token of Entra ID is an access token or an ID token, and neither authenticates a client", "name a provider of another kind, like one of preset kubernetes or spiffe")
 	case slices.Contains(p.Audiences, cfg.Issuer):
 		c.fault(v.Pos, path, "this identity provider's tokens for subjects are for our issuer, too, so that whoever exchanges one could pass for its subject", "give subjects' tokens another audience than "+cfg.Issuer)
 	}

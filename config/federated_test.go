@@ -28,6 +28,10 @@ func TestFederated(t *testing.T) {
 	}
 	checkShow(t, cfg)
 
+	if _, err := parse(t, folder, withWorkload("{issuer: https://agent.buildkite.com, token_types: [jwt], shared: true, audiences: [databricks]}", strings.Replace(both, "system:serviceaccount:data:etl", "organization:acme:pipeline:etl:ref:refs/heads/main:commit:9f3182061f1e2cca4702c368cbc039b7dc9d4485:step:build", 1))); err != nil {
+		t.Error(err)
+	}
+
 	for _, c := range []struct{ provider, keys, want string }{
 		{k8s, "", `clients.nightly: missing key "assertion_subject"; add it: the sub of its tokens, like system:serviceaccount:NAMESPACE:NAME, or its SPIFFE ID
 clients.nightly: missing key "assertion_provider"; add it: the identity provider that issues its tokens`},
@@ -39,6 +43,8 @@ clients.nightly: missing key "assertion_provider"; add it: the identity provider
 			`clients.nightly.assertion_provider: this identity provider's tokens for subjects are for our issuer, too, so that whoever exchanges one could pass for its subject; give subjects' tokens another audience than https://sts.example`},
 		{"{preset: github_actions, audiences: [databricks]}", "    assertion_provider: k8s\n    assertion_subject: environment:production\n",
 			`clients.nightly.assertion_subject: a subject that anybody can give his own jobs, at an issuer that is everybody's; write one that begins with its tenant, like repo:OWNER/NAME:environment:NAME or project_path:GROUP/NAME:…`},
+		{"{preset: entra, issuer: https://login.microsoftonline.com/" + tenant1 + "/v2.0, token_types: [jwt], audiences: [databricks]}", both,
+			`clients.nightly.assertion_provider: every token of Entra ID is an access token or an ID token, and neither authenticates a client; name a provider of another kind, like one of preset kubernetes or spiffe`},
 		{k8s, both + "  other: {auth_method: federated_assertion, assertion_provider: k8s, assertion_subject: 'system:serviceaccount:data:etl', identity_providers: [k8s], authorized_parties: any, audiences: [prod]}\n",
 			`clients.other.assertion_subject: the same as that of client "nightly"; give each client a workload of its own`},
 	} {

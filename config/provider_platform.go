@@ -18,6 +18,9 @@ var everybodys = map[string]bool{
 	"https://token.actions.githubusercontent.com": true,
 	"https://gitlab.com":                          true,
 	"https://accounts.google.com":                 true,
+	"https://app.terraform.io":                    true,
+	"https://agent.buildkite.com":                 true,
+	"https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0": true, // personal accounts
 }
 
 // trustDomain is the name of a SPIFFE trust domain, without scheme (SPIFFE-ID §2.1).

@@ -20,6 +20,8 @@ func TestPlatforms(t *testing.T) {
 		{`{preset: github_actions, issuer: https://token.actions.githubusercontent.com/acme, audiences: [a]}`, `shared: true`},
 		{`{preset: github_actions, issuer: https://token.actions.githubusercontent.com/acme, audiences: [a], shared: false}`, `shared: false`},
 		{`{issuer: https://gitlab.com, audiences: [a], token_types: [jwt], shared: true}`, `shared: true`},
+		{`{issuer: https://agent.buildkite.com, audiences: [a], token_types: [jwt], shared: true}`, `shared: true`},
+		{`{preset: entra, issuer: https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0, audiences: [a], shared: true}`, `shared: true`},
 		{`{preset: kubernetes, issuer: https://k, audiences: [a], jwks_uri: https://k/openid/v1/jwks, jwks_ca_file: there, jwks_token_file: there}`,
 			`token_types: [jwt] jwks_uri: "https://k/openid/v1/jwks" jwks_ca_file: FOLDER/there jwks_token_file: FOLDER/there shared: false`},
 		{`{preset: spiffe, trust_domain: acme.example, audiences: [a], jwks_uri: https://spire/bundle}`,
@@ -47,6 +49,8 @@ func TestPlatformFaults(t *testing.T) {
 	for _, c := range []struct{ provider, want string }{
 		{`{preset: gitlab, audiences: [a], shared: false}`, `4:50: identity_providers.okta.shared: this issuer is everybody's; leave it out`},
 		{`{issuer: https://gitlab.com, audiences: [a], token_types: [jwt]}`, `4:18: identity_providers.okta: this issuer is everybody's; write shared: true, so that every rule for it must say whose tokens it means`},
+		{`{issuer: https://app.terraform.io, audiences: [a], token_types: [jwt], shared: false}`, `4:18: identity_providers.okta: this issuer is everybody's; write shared: true, so that every rule for it must say whose tokens it means`},
+		{`{preset: entra, issuer: https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/, audiences: [a]}`, `4:33: identity_providers.okta: this issuer is everybody's; write shared: true, so that every rule for it must say whose tokens it means`},
 		{`{preset: kubernetes, audiences: [a]}`, `4:9: identity_providers.okta: missing key "issuer"; add it`},
 		{`{preset: kubernetes, issuer: https://k, audiences: [a], jwks_token_file: there}`,
 			`4:82: identity_providers.okta.jwks_token_file: a bearer token, and no https address that is configured to send it to; add jwks_uri, like https://kubernetes.default.svc/openid/v1/jwks`},

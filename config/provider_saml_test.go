@@ -57,6 +57,18 @@ func TestSAML(t *testing.T) {
 	}
 }
 
+// Entra ID has one name for assertions and for tokens of version 1, and Keycloak one for all of a realm.
+func TestAssertionsAndTokensOfOneIssuer(t *testing.T) {
+	const assertions = "\n  other: {saml: {audience: a, metadata_uri: https://i.example/metadata, entity_id: "
+	for _, c := range []struct{ tokens, entity string }{
+		{"{preset: entra, " + entraV2 + ", audiences: [a]}", "https://sts.windows.net/" + tenant1 + "/"},
+		{"{preset: keycloak, issuer: https://sso.example/realms/acme, audiences: [a]}", "https://sso.example/realms/acme"},
+	} {
+		checkFaults(t, provider, c.tokens+assertions+c.entity+"}}",
+			`5:3: identity_providers.other: has the issuer of "okta" too; keep one of them: a person is one identity, and an assertion's subject can't be told to be a token's`)
+	}
+}
+
 func TestSAMLFaults(t *testing.T) {
 	good, bad, other := metadataFile(t, samlMetadata), metadataFile(t, "nonsense"), metadataFile(t, `<a/>`)
 	for _, c := range []struct{ name, new, want string }{

@@ -101,7 +101,7 @@ func (c *checker) providers(m strictyaml.Map[providerFile]) map[string]Provider 
 			continue // no mapping: that is said already
 		}
 		p := c.provider(&f, path)
-		c.oneProvider(issuers, p, e.Key, e.Pos)
+		c.oneProvider(providers, issuers, p, e.Key, e.Pos)
 		c.onePrefix(prefixes, &f, p, e.Key)
 		providers[e.Key] = p
 	}
@@ -120,10 +120,14 @@ func (p Provider) ownKeys() []string {
 }
 
 // oneProvider holds that no other provider has an issuer of this one.
-func (c *checker) oneProvider(issuers map[string]string, p Provider, name string, pos strictyaml.Pos) {
+func (c *checker) oneProvider(providers map[string]Provider, issuers map[string]string, p Provider, name string, pos strictyaml.Pos) {
 	for _, issuer := range p.issuers() {
 		if first, taken := issuers[issuer]; taken && issuer != "" {
-			c.fault(pos, "identity_providers."+name, "has the issuer of "+strconv.Quote(first)+" too", "make one provider of them: a person is one identity")
+			mend := "make one provider of them: a person is one identity"
+			if (p.SAML == nil) != (providers[first].SAML == nil) {
+				mend = "keep one of them: a person is one identity, and an assertion's subject can't be told to be a token's"
+			}
+			c.fault(pos, "identity_providers."+name, "has the issuer of "+strconv.Quote(first)+" too", mend)
 			return
 		}
 	}
