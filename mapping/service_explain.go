@@ -150,6 +150,16 @@ func (p *Policy) described(what string, d *stsv1.ExplainIdentity, now time.Time)
 		id.Claims[name] = claim
 	}
 	id.Issuer = provider.issuerOf(id.Claims)
+	// What a token's act and may_act do to an exchange must not be lost in its explanation.
+	if id.Claims["act"] != nil {
+		return nil, malformed("%s.claims has an act; describe who acts in actor", what)
+	}
+	if may := id.Claims["may_act"]; may != nil {
+		var ok bool
+		if id.MayAct, ok = may.(map[string]any); !ok {
+			return nil, malformed("%s.claims has a may_act that is not an object", what)
+		}
+	}
 	return id, nil
 }
 

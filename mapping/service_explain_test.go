@@ -86,6 +86,17 @@ func TestExplainClaims(t *testing.T) {
 			r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7", Claims: claims}
 		}, "denied no_matching_rule; nearest agents: actor.max_session_age wants an agent's session of at most 30m saw one of 42m"},
 		{"an agent", func(r *stsv1.ExplainRequest) { r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7"} }, "granted ml sql 600 by agents"},
+		{"who may act", func(r *stsv1.ExplainRequest) {
+			r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7"}
+			r.Subject.Claims.Fields["may_act"] = structpb.NewStructValue(claims(t, map[string]any{"sub": "agent-7"}))
+		}, "granted ml sql 600 by agents"},
+		{"who may not", func(r *stsv1.ExplainRequest) {
+			r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "agent-7"}
+			r.Subject.Claims.Fields["may_act"] = structpb.NewStructValue(claims(t, map[string]any{"sub": "agent-8"}))
+		}, "denied delegation_not_allowed"},
+		{"nobody, where somebody may", func(r *stsv1.ExplainRequest) {
+			r.Subject.Claims.Fields["may_act"] = structpb.NewStructValue(claims(t, map[string]any{"sub": "agent-8"}))
+		}, "denied delegation_not_allowed"},
 		{"somebody else", func(r *stsv1.ExplainRequest) { r.Actor = &stsv1.ExplainIdentity{Issuer: "okta", Subject: "mallory"} }, "denied no_matching_rule; nearest data-science: actor wants nobody who acts saw okta mallory, groups none"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -197,6 +208,10 @@ func TestExplainRefuses(t *testing.T) {
 		{"no subject", func(r *stsv1.ExplainRequest) { r.Subject.Subject = "" }, "subject.subject is missing"},
 		{"known and unknown groups", func(r *stsv1.ExplainRequest) { r.Subject.GroupsUnknown = true }, "says that they are unknown"},
 		{"deep claims", func(r *stsv1.ExplainRequest) { r.Subject.Claims = claims(t, map[string]any{"d": deep}) }, "nest deeper"},
+		{"an act", func(r *stsv1.ExplainRequest) {
+			r.Subject.Claims = claims(t, map[string]any{"act": map[string]any{"sub": "agent-7"}})
+		}, "describe who acts in actor"},
+		{"a may_act that is none", func(r *stsv1.ExplainRequest) { r.Subject.Claims = claims(t, map[string]any{"may_act": "agent-7"}) }, "not an object"},
 		{"an actor without issuer", func(r *stsv1.ExplainRequest) { r.Actor = &stsv1.ExplainIdentity{Subject: "x"} }, "actor.issuer names none"},
 	} {
 		_, err := d.Explain(t.Context(), scientist(t, row.change))

@@ -132,6 +132,22 @@ func TestDenyOldSessions(t *testing.T) {
 	}
 }
 
+// A rule can ask for an actor's own token: one of whom only the subject's token tells has no session.
+func TestAnActorsOwnToken(t *testing.T) {
+	p := compile(t, `rules:
+  - {id: alone, match: {issuer: [okta], groups: {any: [ds]}}, grant: {principal: ml}}
+  - {id: agents, match: {issuer: [okta], groups: {any: [ds]}, actor: {issuer: [okta], subject: ["agent-*"]}, when: has(actor.session_start)}, grant: {principal: ml}}
+`)
+	own := agent()
+	own.IssuedAt = today
+	if d := p.Decide(attempt(ada("ds"), "prod", by(own))); d.Rule != "agents" {
+		t.Errorf("by his own token: %+v", d)
+	}
+	if d := p.Decide(attempt(ada("ds"), "prod", by(agent()))); d.Denial == nil {
+		t.Errorf("by the subject's: %+v", d)
+	}
+}
+
 // A pair's details are those of the principal, which both rules lead to; isolation by subject keeps pairs apart.
 func TestPairsAreKeptApart(t *testing.T) {
 	p := compile(t, "rules:\n  - {id: any, match: {issuer: [okta], groups: {any: [ds]}, actor: any}, grant: {principal: ml}}\n")
