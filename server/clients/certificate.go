@@ -73,8 +73,8 @@ func (m *nameMatcher) matches(c *x509.Certificate) bool {
 				return true
 			}
 		}
-	case m.spiffe && (len(c.URIs) != 1 || c.IsCA):
-		return false // X509-SVID §2, §4.1: one URI, and a workload signs nothing for others
+	case m.spiffe && (len(c.URIs) != 1 || c.IsCA || c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0):
+		return false // X509-SVID §2, §4: one URI, and a workload signs nothing for others
 	case m.uri != "":
 		for _, name := range c.URIs {
 			if name.String() == m.uri {

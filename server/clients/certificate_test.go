@@ -125,6 +125,10 @@ func TestCertificate(t *testing.T) {
 	signingSVID := ca.issue(t, &x509.Certificate{
 		Subject: acme, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, URIs: []*url.URL{{Scheme: "spiffe", Host: "acme.example", Path: "/etl"}},
 	}).certificate
+	revokingSVID := ca.issue(t, &x509.Certificate{
+		Subject: acme, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCRLSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		URIs: []*url.URL{{Scheme: "spiffe", Host: "acme.example", Path: "/etl"}},
+	}).certificate
 	good := ca.leaf(t, acme, "etl.acme.example", "spiffe://acme.example/etl")
 	expired := ca.issue(t, &x509.Certificate{Subject: acme, NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Second)}).certificate
 	early := ca.issue(t, &x509.Certificate{Subject: acme, NotBefore: now.Add(time.Second), NotAfter: now.Add(time.Hour)}).certificate
@@ -164,6 +168,7 @@ func TestCertificate(t *testing.T) {
 		{"H19 an X.509-SVID with a second URI", "uri", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "spiffe://acme.example/etl", "spiffe://acme.example/other"))}, false},
 		{"H19 an X.509-SVID with another URI first", "uri", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "https://acme.example/x", "spiffe://acme.example/etl"))}, false},
 		{"H19 an X.509-SVID of a CA", "uri", clients.Credentials{Certificates: chain(signingSVID)}, false},
+		{"H19 an X.509-SVID that signs lists of the revoked", "uri", clients.Credentials{Certificates: chain(revokingSVID)}, false},
 		{"by the second URI where it is no SPIFFE ID", "plain", clients.Credentials{Certificates: chain(ca.leaf(t, acme, "https://acme.example/x", "urn:acme:etl"))}, true},
 		{"H19 no client_id", "", clients.Credentials{Certificates: chain(good)}, false},
 		{"H03 unknown", "nobody", clients.Credentials{Certificates: chain(good)}, false},
