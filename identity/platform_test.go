@@ -259,6 +259,41 @@ func TestJWTSVIDs(t *testing.T) {
 	}
 }
 
+// A provider that becomes one of another kind, at the same address and under the same name, has neither the keys nor the
+// tokens of before.
+func TestProviderChangesKind(t *testing.T) {
+	c := newClock()
+	p := newIDP(t, c)
+	p.publish(strings.Replace(jwk(t, "svid", p.key.Public()), `"use":"sig"`, `"use":"jwt-svid"`, 1), jwk(t, "plain", rsaKey().Public()))
+	plain := p.provider()
+	domain := p.provider()
+	domain.Issuer, domain.TrustDomain, domain.TokenTypes = "spiffe://acme.example", "acme.example", []exchange.TokenType{exchange.TypeJWT}
+	headed := func(algorithm, kid string) object { return object{"alg": algorithm, "kid": kid} }
+	svid := both2(goodClaims(c), set("sub", "spiffe://acme.example/etl"))
+	workload, person := sign(t, p.key, headed("ES256", "svid"), svid), sign(t, rsaKey(), headed("RS256", "plain"), goodClaims(c))
+	crossed := []string{sign(t, rsaKey(), headed("RS256", "plain"), both2(svid, drop("iss"))), sign(t, p.key, headed("ES256", "svid"), goodClaims(c))}
+
+	pool := newPool(t, c, domain)
+	for round, step := range []struct {
+		of        identity.Provider
+		good, bad string
+	}{{domain, workload, person}, {plain, person, crossed[1]}, {domain, workload, crossed[0]}, {plain, person, crossed[1]}} {
+		prepared, err := pool.Prepare([]identity.Provider{step.of})
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepared.Commit()
+		for range 2 {
+			if got, err := verify(t, pool, step.good); err != nil || got.Issuer != step.of.Issuer {
+				t.Errorf("round %d: %+v, %v", round, got, err)
+			}
+			if got, err := verify(t, pool, step.bad); err == nil {
+				t.Errorf("round %d: %s of %s is accepted", round, got.Subject, got.Issuer)
+			}
+		}
+	}
+}
+
 // A service account's token of the old kind has the same issuer in every cluster, and never expires.
 func TestLegacyServiceAccountToken(t *testing.T) {
 	c := newClock()
