@@ -55,9 +55,7 @@ func (p *Pool) Examine(ctx context.Context, name string) Examination {
 		if provider.introspector != nil {
 			provider.examineIntrospection(ctx, &e)
 		}
-		if ahead, known := provider.skew.byDate(); known {
-			e.Ahead = &ahead
-		}
+		e.Ahead = provider.skew.date.Ahead()
 		return e
 	}
 	e.fault("configuration", "there is no such identity provider; add it to identity_providers")

@@ -170,7 +170,7 @@ func (s *keySource) get(ctx context.Context, uri string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %d", request.URL.Host, response.StatusCode)
 	}
-	s.skew.answered(response.Header, s.now())
+	s.skew.date.Answered(response.Header, s.now())
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", request.URL.Host, outbound.Redact(err))

@@ -54,7 +54,7 @@ func (i *introspector) call(ctx context.Context, token string) (a answer, err er
 	if err := checkStatus(response); err != nil {
 		return a, err
 	}
-	i.skew.answered(response.Header, i.now())
+	i.skew.date.Answered(response.Header, i.now())
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		return a, fmt.Errorf("%s: %w", request.URL.Host, outbound.Redact(err))

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/clocks"
 )
 
 // metrics are what is counted. The label provider is a configured name, or "unknown" where a token led to none.
@@ -84,8 +85,8 @@ func (m *metrics) forget(provider string) {
 
 // states tells, when it is asked, how the configured providers' keys are.
 type states struct {
-	pool            *Pool
-	age, keys, skew *prometheus.Desc
+	pool      *Pool
+	age, keys *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*states)(nil)
@@ -96,9 +97,6 @@ func newStates(p *Pool) *states {
 		pool: p,
 		age:  prometheus.NewDesc("sts_jwks_age_seconds", "Since an identity provider's keys were last fetched.", labels, nil),
 		keys: prometheus.NewDesc("sts_jwks_keys", "Keys of an identity provider that are in use; 0 where none are trusted.", labels, nil),
-		skew: prometheus.NewDesc("sts_identity_clock_skew_seconds",
-			"How far an identity provider's clock is ahead of ours: to the second by the Date of its last answer (date), and at least by the iat of its tokens (iat).",
-			[]string{"provider", "source"}, nil),
 	}
 }
 
@@ -106,7 +104,7 @@ func newStates(p *Pool) *states {
 func (s *states) Describe(out chan<- *prometheus.Desc) {
 	out <- s.age
 	out <- s.keys
-	out <- s.skew
+	out <- clocks.Desc
 }
 
 // Collect implements prometheus.Collector.
@@ -123,11 +121,9 @@ func (s *states) Collect(out chan<- prometheus.Metric) {
 		if set := p.keys.set.Load(); set != nil {
 			out <- prometheus.MustNewConstMetric(s.age, prometheus.GaugeValue, now.Sub(set.at).Seconds(), p.Name)
 		}
-		if ahead, known := p.skew.byDate(); known {
-			out <- prometheus.MustNewConstMetric(s.skew, prometheus.GaugeValue, ahead.Seconds(), p.Name, "date")
-		}
+		p.skew.date.Collect(out, p.Name)
 		if ahead, known := p.skew.byTokens(now); known {
-			out <- prometheus.MustNewConstMetric(s.skew, prometheus.GaugeValue, ahead.Seconds(), p.Name, "iat")
+			out <- prometheus.MustNewConstMetric(clocks.Desc, prometheus.GaugeValue, ahead.Seconds(), p.Name, "iat")
 		}
 	}
 }

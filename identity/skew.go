@@ -2,10 +2,10 @@ package identity
 
 import (
 	"fmt"
-	"net/http"
-	"strconv"
 	"sync"
 	"time"
+
+	"github.com/lakegate/sts/identity/internal/clocks"
 )
 
 // skew is what is known of how far a provider's clock is ahead of ours. There are two witnesses. The Date of an answer
@@ -13,9 +13,10 @@ import (
 // the clock it was stamped by is ahead by no less; nothing in a token proves that a clock is behind, since an iat of the
 // past is what tokens have.
 type skew struct {
+	date clocks.Reading
+
 	mu     sync.Mutex
-	date   *time.Duration // nil where no answer had a Date
-	tokens [2]lead        // of the stretch that goes on, and of the one before it
+	tokens [2]lead // of the stretch that goes on, and of the one before it
 }
 
 // lead is how far the iat of the tokens of one stretch was ahead at most.
@@ -31,30 +32,12 @@ const stretch = 5 * time.Minute
 // agreed is up to what difference two clocks agree: a Date has whole seconds, and takes its time to get here.
 const agreed = 2 * time.Second
 
-// answered reads off the clock of a server. A cache on the way says by Age how long ago the Date was written (RFC 9111
-// §5.1).
-func (s *skew) answered(header http.Header, now time.Time) {
-	date, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		return
-	}
-	if age, err := strconv.ParseUint(header.Get("Age"), 10, 31); err == nil {
-		date = date.Add(time.Duration(age) * time.Second)
-	}
-	ahead := date.Sub(now).Round(time.Second)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.date = &ahead
-}
-
 // byDate is what the last answer said.
 func (s *skew) byDate() (ahead time.Duration, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.date == nil {
-		return 0, false
+	if ahead := s.date.Ahead(); ahead != nil {
+		return *ahead, true
 	}
-	return *s.date, true
+	return 0, false
 }
 
 // issued takes note of a token that is proven to be the provider's.

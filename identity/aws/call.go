@@ -69,6 +69,7 @@ func (t *trial) send(ctx context.Context) (status int, body string, err error) {
 		return 0, "", outbound.Redact(err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	t.provider.clock.Answered(response.Header, t.clock())
 	text, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(text), outbound.Redact(err)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/clocks"
 )
 
 // metrics are what is counted. Verifications of all kinds of tokens share one metric, so whoever comes second finds it.
@@ -15,7 +16,7 @@ type metrics struct {
 
 const unknownProvider = "unknown"
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, v *Verifier) (*metrics, error) {
 	m := &metrics{verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sts_identity_verifications_total",
 		Help: "Tokens that were verified, by identity provider and result: ok, or the reason of the refusal.",
@@ -30,7 +31,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			m.verifications, err = shared, nil
 		}
 	}
-	return m, err
+	return m, errors.Join(err, r.Register(clocks.Collector(func(out chan<- prometheus.Metric) {
+		if p := v.current.Load(); p != nil {
+			p.clock.Collect(out, p.Name)
+		}
+	})))
 }
 
 // ended counts a verification.

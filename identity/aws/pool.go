@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/clocks"
 	"github.com/lakegate/sts/internal/outbound"
 )
 
@@ -28,6 +29,7 @@ type provider struct {
 	Provider
 	places map[string]*place // by the host that is signed
 	client *http.Client
+	clock  clocks.Reading // AWS's own, which is right: what differs from it is ours
 }
 
 // place is where one region's AWS STS is.
@@ -60,7 +62,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	v := &Verifier{config: c, now: c.Now, once: c.Once}
 	var err error
-	if v.metrics, err = newMetrics(c.Metrics); err != nil {
+	if v.metrics, err = newMetrics(c.Metrics, v); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	commit, err := v.Prepare(c.Provider)

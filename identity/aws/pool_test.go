@@ -108,7 +108,7 @@ func TestMetrics(t *testing.T) {
 	w := newWorld(t)
 	var err error
 	for range 2 { // the second finds the metric there
-		w.verifier, err = aws.New(aws.Config{Provider: w.settings, Once: w.marks, Now: w.now, Metrics: registry})
+		w.verifier, err = aws.New(aws.Config{Provider: w.settings, Once: w.marks, Now: func() time.Time { return w.now().Add(90 * time.Second) }, Metrics: registry})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,11 +122,12 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			got[f.GetName()+" "+m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = m.GetCounter().GetValue()
+			got[f.GetName()+" "+m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	if diff := cmp.Diff(map[string]float64{
 		"sts_identity_verifications_total aws ok": 1, "sts_identity_verifications_total aws subject_token_invalid": 1,
+		"sts_identity_clock_skew_seconds aws date": -90, // AWS's clock is right, and ours is ahead
 	}, got); diff != "" {
 		t.Error(diff)
 	}

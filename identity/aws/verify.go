@@ -16,7 +16,7 @@ import (
 // Verify implements exchange.Verifier.
 func (v *Verifier) Verify(ctx context.Context, presented exchange.Presented, use exchange.Use) (*exchange.Identity, error) {
 	p := v.current.Load()
-	t := &trial{Refuser: refusal.Refuser{Use: use}, now: v.now(), provider: p}
+	t := &trial{Refuser: refusal.Refuser{Use: use}, now: v.now(), clock: v.now, provider: p}
 	id, err := t.run(ctx, presented.Token.Reveal())
 	if err == nil && use != exchange.UseExplain {
 		err = t.Claim(ctx, v.once, t.mark()) // and then the identity comes with the error, since it is known
@@ -29,6 +29,7 @@ func (v *Verifier) Verify(ctx context.Context, presented exchange.Presented, use
 type trial struct {
 	refusal.Refuser
 	now      time.Time
+	clock    func() time.Time
 	provider *provider // nil where there is none
 	request  *Request
 	place    *place
