@@ -175,8 +175,8 @@ func (p *people) refuse(t *testing.T, w *world, typ string, recipe idp.Token, re
 	mustRefuse(t, w.Ask(as("people"), with("subject_token_type", typ), p.mint(recipe)), status, code, reason)
 }
 
-// TestPresetsOfPeople takes each provider's own tokens the whole way to Databricks, and some of them nowhere.
-func TestPresetsOfPeople(t *testing.T) {
+// TestRowsP11F23PresetsOfPeople takes each provider's own tokens the whole way to Databricks, and some of them nowhere.
+func TestRowsP11F23PresetsOfPeople(t *testing.T) {
 	t.Parallel()
 	p := newPeople(t)
 	t.Run("keycloak", p.keycloak)

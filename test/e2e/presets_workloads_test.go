@@ -137,9 +137,9 @@ func (p *workloads) refuse(t *testing.T, token string, reason exchange.Reason, s
 	}
 }
 
-// TestPresetsOfWorkloads takes each platform's own tokens the whole way to Databricks, and some of them nowhere; and runs
+// TestRowH21PresetsOfWorkloads takes each platform's own tokens the whole way to Databricks, and some of them nowhere; and runs
 // the rows about clients that authenticate by such tokens.
-func TestPresetsOfWorkloads(t *testing.T) {
+func TestRowH21PresetsOfWorkloads(t *testing.T) {
 	t.Parallel()
 	p := newWorkloads(t)
 	t.Run("github", p.githubJobs)

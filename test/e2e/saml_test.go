@@ -76,9 +76,9 @@ func samlToken(text string) func(*request) {
 	return with("subject_token", text, "subject_token_type", typeSAML)
 }
 
-// TestSAML takes a person of a SAML provider to a principal of Databricks, through all entrances, once for each assertion,
+// TestRowC17SAML takes a person of a SAML provider to a principal of Databricks, through all entrances, once for each assertion,
 // and row C17 beside it.
-func TestSAML(t *testing.T) {
+func TestRowC17SAML(t *testing.T) {
 	t.Parallel()
 	w := startSAML(t)
 	corpus := map[string]emulator.Attack{}
