@@ -35,6 +35,7 @@ func (d Delegation) takes(c *Client) error {
 func (a *Attempt) findActors() {
 	told := a.Subject.Actors
 	switch {
+	case a.Actor == nil && a.Request.Actor != nil: // who acts did not prove himself
 	case a.Actor == nil && len(told) > 0:
 		a.Actor, a.ActorTold, a.Prior = told[0].identity(a.Subject), true, told[1:]
 	case a.Actor != nil && !a.ActorTold: // else an explanation has found him in the record of the past

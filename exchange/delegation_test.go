@@ -146,20 +146,27 @@ func TestDelegationIsRefused(t *testing.T) {
 
 // TestRefusalsNameWhoActs holds that the record of a refusal names the whole chain, however early it was refused.
 func TestRefusalsNameWhoActs(t *testing.T) {
-	for _, told := range []bool{false, true} {
+	replayed := exchange.Refuse(exchange.CodeInvalidRequest, exchange.ReasonSubjectTokenReplayed, "no")
+	agent, b, a := actor("agent"), actor("b"), actor("a")
+	for _, tc := range []struct {
+		name string
+		bend func(*world, *exchange.Call)
+		want []exchange.Actor
+	}{
+		{"a provider that the client may not bring", func(w *world, _ *exchange.Call) { w.identity.Provider = "entra" }, []exchange.Actor{agent, b, a}},
+		{"and told", func(w *world, c *exchange.Call) { alone(c); w.identity.Provider = "entra" }, []exchange.Actor{b, a}},
+		{"a subject token used before", func(w *world, c *exchange.Call) { alone(c); w.verify = replayed }, []exchange.Actor{b, a}},
+		{"an actor token used before", func(w *world, _ *exchange.Call) { w.verifyActor = replayed }, []exchange.Actor{agent, b, a}},
+		{"who did not prove himself", func(w *world, _ *exchange.Call) { w.actor, w.verifyActor = nil, replayed }, nil},
+	} {
 		w, call := delegated()
-		w.identity.Provider = "entra"
-		w.identity.Actors = []exchange.Actor{actor("b"), actor("a")}
-		want := []exchange.Actor{actor("agent"), actor("b"), actor("a")}
-		if told {
-			alone(call)
-			want = want[1:]
+		w.identity.Actors = []exchange.Actor{b, a}
+		tc.bend(w, call)
+		if _, err := w.service(t).Exchange(t.Context(), call); err == nil {
+			t.Fatalf("%s: granted", tc.name)
 		}
-		if _, err := w.service(t).Exchange(t.Context(), call); exchange.AsError(err) == nil || exchange.AsError(err).Reason != exchange.ReasonIssuerNotAllowed {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, w.attempts[0].Actors()); diff != "" {
-			t.Error(diff)
+		if diff := cmp.Diff(tc.want, w.attempts[0].Actors()); diff != "" {
+			t.Errorf("%s: %s", tc.name, diff)
 		}
 	}
 }

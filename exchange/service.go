@@ -76,6 +76,9 @@ func (s *Service) Exchange(ctx context.Context, call *Call) (Answer, error) {
 	a := &Attempt{ID: id, Time: now, Call: call}
 	if err := s.attempt(ctx, a); err != nil {
 		a.Err = AsError(err)
+		if a.Subject != nil {
+			a.findActors() // those of a token that was used before are known, too
+		}
 	}
 	return s.record(ctx, a)
 }
