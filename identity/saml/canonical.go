@@ -15,7 +15,7 @@ import (
 func (n *node) canonical(prefixes string, except *node) ([]byte, error) {
 	apex := etree.NewElement(n.qualified())
 	for prefix, uri := range n.scope {
-		if prefix != "xml" {
+		if prefix != "xml" && uri != "" { // there is nothing to undo at the apex
 			apex.CreateAttr(declaration(prefix), uri)
 		}
 	}
@@ -44,7 +44,7 @@ func (n *node) fill(to *etree.Element, except *node) {
 			}
 			child := to.CreateElement(item.qualified())
 			for prefix, uri := range item.scope {
-				if outer, known := n.scope[prefix]; !known || outer != uri {
+				if n.scope[prefix] != uri {
 					child.CreateAttr(declaration(prefix), uri)
 				}
 			}

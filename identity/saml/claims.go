@@ -13,6 +13,7 @@ const (
 	formatPrefix11  = "urn:oasis:names:tc:SAML:1.1:nameid-format:"
 	formatTransient = formatPrefix20 + "transient"
 	formatEmail     = formatPrefix11 + "emailAddress"
+	formatEmail20   = formatPrefix20 + "emailAddress" // which SAML doesn't have, and some write
 
 	// maxSubjectBytes bounds a subject, as it does for other tokens.
 	maxSubjectBytes = 255
@@ -133,7 +134,7 @@ func (t *trial) checkFormat(format string) error {
 	switch format {
 	case formatTransient:
 		return t.Invalid("has a NameID that is another at each sign-in (transient); have the identity provider %s send a persistent one, or name an attribute in subject_attribute", t.provider.Name)
-	case formatEmail:
+	case formatEmail, formatEmail20:
 		return t.Invalid("has a NameID that is an e-mail address, which is no identity; have the identity provider %s send a persistent one, or name an attribute in subject_attribute that never changes", t.provider.Name)
 	}
 	return nil

@@ -94,7 +94,8 @@ type parser struct {
 	text  string
 	at    int
 	nodes int // that may still come
-	// lenient skips comments and processing instructions: metadata is written by hand, and nobody signs it.
+	// lenient skips comments, processing instructions and a byte order mark: metadata is written by hand or by Windows, and
+	// nobody reads its signature.
 	lenient bool
 }
 
@@ -102,6 +103,9 @@ type parser struct {
 func parseXML(text string, lenient bool) (*node, error) {
 	if !utf8.ValidString(text) {
 		return nil, errors.New("is not UTF-8")
+	}
+	if lenient {
+		text = strings.TrimPrefix(text, "\uFEFF")
 	}
 	for _, r := range text {
 		if !isChar(r) {

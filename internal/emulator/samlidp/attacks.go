@@ -184,6 +184,10 @@ func (c *corpus) signatures() {
 		_, after, _ := strings.Cut(rest, "</ds:DigestValue>")
 		return before + "<ds:DigestValue>" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + "</ds:DigestValue>" + after
 	})
+	// Comments in a value that is compared once with them and once without (CVE-2025-29775, xml-crypto).
+	c.replaced("comment in the DigestValue", "comment", "<ds:DigestValue>", "<ds:DigestValue><!-- x -->")
+	c.replaced("comment in the SignatureValue", "comment", "<ds:SignatureValue>", "<ds:SignatureValue><!-- x -->")
+	c.replaced("element in the DigestValue", "DigestValue that is not base64", "<ds:DigestValue>", "<ds:DigestValue><ds:x>AAAA</ds:x>")
 	c.signed("SHA-1 signature", "algorithm that is not accepted", func(s *Signing) { s.Method = methodSHA1 })
 	c.signed("SHA-1 digest", "digest that is not accepted", func(s *Signing) { s.References[0].Digest = digestSHA1 })
 	c.signed("HMAC by the certificate", "algorithm that is not accepted", func(s *Signing) { s.Method = methodHMAC })
@@ -202,6 +206,7 @@ func (c *corpus) signatures() {
 		s.Objects = again.element()
 	})
 	c.signed("Object in the Signature", "of other parts", func(s *Signing) { s.Objects = "<ds:Object></ds:Object>" })
+	c.signed("another SignedInfo behind", "of other parts", func(s *Signing) { s.KeyInfo = "<ds:SignedInfo></ds:SignedInfo>" })
 	c.signed("another SignedInfo first", "of other parts", func(s *Signing) { s.Inside = "<ds:SignedInfo></ds:SignedInfo>" })
 	c.replaced("Signature of another namespace", "where it belongs", `<ds:Signature xmlns:ds="`+spaceSignature, `<ds:Signature xmlns:ds="urn:evil`)
 	c.after("Signature at the end", "where it belongs", func(d string) string {
@@ -235,6 +240,18 @@ func (c *corpus) references() {
 	c.against("Reference to the Subject", elsewhere, Assertion{
 		Edit: func(d *Draft) { d.Replace("<saml:Subject>", `<saml:Subject ID="_s">`) },
 		Sign: func(s *Signing) { s.References[0].URI = "#_s" },
+	})
+	// An ID by an attribute of another namespace is read as the ID by some (2025, "The Fragile Lock").
+	c.edited("ID of another namespace", "has no ID", ` ID="`, ` xmlns:x="urn:x" x:ID="`)
+	c.replaced("ID and an ID of another namespace", elsewhere, ` ID="_`, ` ID="_evil" xmlns:x="urn:x" x:ID="_`)
+	c.after("ID and the same as xml:id", "two elements of the same ID", func(d string) string {
+		return strings.Replace(d, "<saml:Subject>", `<saml:Subject xml:id="`+between(d, ` ID="`, `"`)+`">`, 1)
+	})
+	// Where a namespace that is no absolute URI makes canonicalization fail, its empty outcome has been taken for what is
+	// signed (CVE-2025-66568, ruby-saml).
+	c.against("digest of nothing", "changed after it was signed", Assertion{
+		Edit: func(d *Draft) { d.Replace(" Version=", ` xmlns:ns="1" Version=`) },
+		Sign: func(s *Signing) { s.References[0].Signed = "" },
 	})
 	c.signed("two References", "more than one Reference", func(s *Signing) { s.References = append(s.References, s.References[0]) })
 	c.signed("second Reference to something else", "more than one Reference", func(s *Signing) {
@@ -283,6 +300,7 @@ func (c *corpus) subjects() {
 	c.edited("NameID of another namespace", "has no NameID", `<saml:NameID Format="`+formatPersistent+`"`+name, `<x:NameID xmlns:x="urn:x">u-1001</x:NameID>`)
 	c.edited("transient NameID", "transient", formatPersistent, "urn:oasis:names:tc:SAML:2.0:nameid-format:transient")
 	c.edited("e-mail address", "e-mail address", formatPersistent, "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress")
+	c.edited("e-mail address of SAML 2.0", "e-mail address", formatPersistent, "urn:oasis:names:tc:SAML:2.0:nameid-format:emailAddress")
 	c.edited("name of another provider", "NameQualifier is another", name, ` NameQualifier="urn:evil"`+name)
 	c.edited("name for another service", "SPNameQualifier is another", name, ` SPNameQualifier="urn:evil"`+name)
 	c.edited("two Subjects", "more than one Subject", "<saml:Conditions", "<saml:Subject></saml:Subject><saml:Conditions")
