@@ -25,7 +25,7 @@ func metadataFile(t *testing.T, text string) string {
 }
 
 func TestSAML(t *testing.T) {
-	file := metadataFile(t, samlMetadata)
+	file := metadataFile(t, "\uFEFF"+samlMetadata) // as Entra ID and AD FS write it
 	for _, c := range []struct {
 		file string
 		want config.Provider

@@ -1,6 +1,10 @@
 package saml_test
 
 import (
+	"encoding/base64"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/lakegate/sts/exchange"
@@ -38,5 +42,29 @@ func TestAttacks(t *testing.T) {
 		if len(w.marks.seen) != len(attacks) {
 			t.Fatalf("%d marks for %d twins: an attack has left one, such as %s", len(w.marks.seen), len(attacks), key)
 		}
+	}
+}
+
+// TestCost holds that a document costs what its length allows, whatever it declares, and at how many places.
+func TestCost(t *testing.T) {
+	w := newWorld(t)
+	var b strings.Builder
+	b.WriteString("<a>")
+	for _, outer := range []string{"m", "n"} {
+		b.WriteString("<a")
+		for i := range 31 {
+			fmt.Fprintf(&b, ` xmlns:%s%d="u"`, outer, i)
+		}
+		b.WriteString(">")
+	}
+	b.WriteString(strings.Repeat(`<a xmlns=""/>`, 3_500) + "</a></a></a>")
+	token := base64.RawURLEncoding.EncodeToString([]byte(b.String()))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := w.verify(t, token)
+	runtime.ReadMemStats(&after)
+	wantCause(t, "namespaces everywhere", err, "not a SAML 2.0 assertion")
+	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+		t.Errorf("a token of %d bytes takes %d bytes to read", len(token), used)
 	}
 }

@@ -14,9 +14,10 @@ import (
 // What is written is built from what our parser read, so that no second parser can have read it otherwise.
 func (n *node) canonical(prefixes string, except *node) ([]byte, error) {
 	apex := etree.NewElement(n.qualified())
-	for prefix, uri := range n.scope {
-		if prefix != "xml" && uri != "" { // there is nothing to undo at the apex
-			apex.CreateAttr(declaration(prefix), uri)
+	for s := n.scope; s != nil; s = s.outer {
+		// What is outer doesn't count where there is an inner one, and at the apex there is nothing to undo.
+		if uri, _ := n.scope.uriOf(s.prefix); s.prefix != "xml" && uri != "" {
+			apex.CreateAttr(declaration(s.prefix), uri)
 		}
 	}
 	n.fill(apex, except)
@@ -43,9 +44,9 @@ func (n *node) fill(to *etree.Element, except *node) {
 				continue
 			}
 			child := to.CreateElement(item.qualified())
-			for prefix, uri := range item.scope {
-				if n.scope[prefix] != uri {
-					child.CreateAttr(declaration(prefix), uri)
+			for s := item.scope; s != n.scope; s = s.outer {
+				if outer, _ := n.scope.uriOf(s.prefix); outer != s.uri {
+					child.CreateAttr(declaration(s.prefix), s.uri)
 				}
 			}
 			item.fill(child, except)

@@ -3,7 +3,6 @@ package saml
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -21,8 +20,8 @@ type node struct {
 	space  string // the namespace that prefix stands for
 	local  string
 	attrs  []attr
-	// scope are the namespaces in force here, by prefix, those of the element itself included. It is shared with others.
-	scope map[string]string
+	// scope are the namespaces in force here, those of the element itself first.
+	scope *scope
 	// items are the *node and string children, in order.
 	items []any
 }
@@ -30,6 +29,32 @@ type node struct {
 // attr is an attribute that declares no namespace.
 type attr struct {
 	prefix, space, local, value string
+}
+
+// scope is one declaration of a namespace, and those around it, which it shares with other elements: a document that declares
+// at every element costs no more than its text.
+type scope struct {
+	prefix, uri string
+	outer       *scope
+	count       int
+}
+
+func (s *scope) declare(prefix, uri string) *scope {
+	inner := &scope{prefix: prefix, uri: uri, outer: s, count: 1}
+	if s != nil {
+		inner.count += s.count
+	}
+	return inner
+}
+
+// uriOf is what a prefix stands for.
+func (s *scope) uriOf(prefix string) (uri string, known bool) {
+	for ; s != nil; s = s.outer {
+		if s.prefix == prefix {
+			return s.uri, true
+		}
+	}
+	return "", false
 }
 
 func (n *node) is(space, local string) bool { return n.space == space && n.local == local }
@@ -81,7 +106,7 @@ const (
 	maxNodes      = 4_000
 	maxAttributes = 32 // of one element, declarations of namespaces included
 
-	// maxScope is how many namespaces may be in force at one place: each element that declares one has them all.
+	// maxScope is how many namespaces may be declared on the way to one place: who looks for one may meet them all.
 	maxScope = 64
 
 	maxMetadataNodes = 50_000
@@ -126,7 +151,7 @@ func parseXML(text string, lenient bool) (*node, error) {
 	if err := p.misc(); err != nil {
 		return nil, err
 	}
-	root, err := p.element(map[string]string{"xml": spaceXML}, 1)
+	root, err := p.element((*scope)(nil).declare("xml", spaceXML), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +240,7 @@ func (p *parser) space() bool {
 }
 
 // element reads an element, which starts here.
-func (p *parser) element(scope map[string]string, depth int) (*node, error) {
+func (p *parser) element(outer *scope, depth int) (*node, error) {
 	if p.nodes--; p.nodes < 0 {
 		return nil, errors.New("has too many elements")
 	}
@@ -226,7 +251,7 @@ func (p *parser) element(scope map[string]string, depth int) (*node, error) {
 		return nil, errMalformed
 	}
 	p.at++
-	n := &node{scope: scope}
+	n := &node{scope: outer}
 	var err error
 	if n.prefix, n.local, err = p.name(); err != nil {
 		return nil, err
@@ -331,7 +356,7 @@ func isNameByte(c byte, first bool) bool {
 
 // attributes reads up to the end of a start tag, > or />, and resolves its prefixes.
 func (p *parser) attributes(n *node) error {
-	declared := map[string]string{}
+	outer := n.scope
 	for count := 0; ; count++ {
 		spaced := p.space()
 		if p.has(">") || p.has("/>") {
@@ -356,46 +381,45 @@ func (p *parser) attributes(n *node) error {
 			if prefix == "" {
 				local = ""
 			}
-			if err := declare(declared, local, value); err != nil {
+			if err := n.declare(outer, local, value); err != nil {
 				return err
 			}
 		default:
 			n.attrs = append(n.attrs, attr{prefix: prefix, local: local, value: value})
 		}
 	}
-	if len(declared) > 0 {
-		n.scope = maps.Clone(n.scope)
-		maps.Copy(n.scope, declared)
-	}
-	if len(n.scope) > maxScope {
+	if n.scope.count > maxScope {
 		return fmt.Errorf("has more than %d namespaces in force at one place", maxScope)
 	}
 	return n.resolvePrefixes()
 }
 
-func declare(declared map[string]string, prefix, uri string) error {
-	_, twice := declared[prefix]
+// declare puts a namespace in force; outer are those around the element.
+func (n *node) declare(outer *scope, prefix, uri string) error {
+	for s := n.scope; s != outer; s = s.outer {
+		if s.prefix == prefix {
+			return errors.New("declares a namespace prefix twice in one element")
+		}
+	}
 	switch {
-	case twice:
-		return errors.New("declares a namespace prefix twice in one element")
 	case prefix == "xml", prefix == "xmlns", uri == spaceXML, uri == spaceXMLNS, prefix != "" && uri == "":
 		return errors.New("declares a namespace that can't be declared")
 	}
-	declared[prefix] = uri
+	n.scope = n.scope.declare(prefix, uri)
 	return nil
 }
 
 // resolvePrefixes finds the namespaces of an element and its attributes.
 func (n *node) resolvePrefixes() error {
 	var known bool
-	if n.space, known = n.scope[n.prefix]; !known && n.prefix != "" {
+	if n.space, known = n.scope.uriOf(n.prefix); !known && n.prefix != "" {
 		return errors.New("uses a namespace prefix that it doesn't declare")
 	}
 	seen := make(map[attr]bool, len(n.attrs))
 	for i := range n.attrs {
 		a := &n.attrs[i]
 		if a.prefix != "" {
-			if a.space, known = n.scope[a.prefix]; !known {
+			if a.space, known = n.scope.uriOf(a.prefix); !known {
 				return errors.New("uses a namespace prefix that it doesn't declare")
 			}
 		}
