@@ -10,6 +10,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refresh"
 )
 
 // cacheKey is everything that a verification depends on beside the clock and the keys. Its fields are of fixed size, so
@@ -39,7 +40,7 @@ func (e *entry) holds(now time.Time) bool {
 		return false
 	}
 	if e.key == nil {
-		return within(e.believed, now, maxAnswerAge)
+		return refresh.Within(e.believed, now, maxAnswerAge)
 	}
 	return !e.key.withdrawn.Load() && e.provider.keys.trusted(now) != nil
 }

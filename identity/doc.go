@@ -24,7 +24,8 @@
 //	internal/refusal  what a caller is told, and what is accepted once, alike for all kinds of tokens
 //	cache.go     what was verified, and until when that holds
 //	keys.go      a provider's keys, and what becomes of those that it withdraws
-//	source.go    when keys are fetched, who waits for it, how long they are trusted
+//	source.go    the keys that are known, how long they are trusted
+//	internal/refresh  when keys are fetched, and who waits for it
 //	fetch.go     where they come from: discovery, a URI, a file
 //	access.go    how they are fetched from who has a CA of his own, and publishes to who he knows
 //	metrics.go   what is counted

@@ -63,14 +63,7 @@ func (p *Pool) Examine(ctx context.Context, name string) Examination {
 }
 
 func (p *provider) examineKeys(ctx context.Context, e *Examination, now time.Time) {
-	flight := p.keys.fetch(now)
-	var err error
-	select {
-	case <-flight.done:
-		err = flight.err
-	case <-ctx.Done():
-		err = errSlow
-	}
+	err := p.keys.flights.Start(now).Wait(ctx)
 	byDiscovery := p.JWKSURI == "" && p.JWKSFile == ""
 	if errors.Is(err, errDiscovery) {
 		p.examineDiscovery(e, err)

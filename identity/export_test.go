@@ -11,11 +11,8 @@ import (
 func (p *Pool) RefreshDue() {
 	p.refreshDue()
 	for _, provider := range p.current.Load().providers {
-		provider.keys.mu.Lock()
-		flight := provider.keys.flight
-		provider.keys.mu.Unlock()
-		if flight != nil {
-			<-flight.done
+		if flight := provider.keys.flights.UnderWay(); flight != nil {
+			_ = flight.Wait(context.Background())
 		}
 		if i := provider.introspector; i != nil {
 			i.mu.Lock()

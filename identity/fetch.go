@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lakegate/sts/identity/internal/refresh"
 	"github.com/lakegate/sts/internal/jwt"
 	"github.com/lakegate/sts/internal/outbound"
 )
@@ -59,7 +60,7 @@ func (s *keySource) load(ctx context.Context) ([]byte, error) {
 	case s.origin.uri != "":
 		return s.getKeys(ctx, s.origin.uri)
 	}
-	if now := s.now(); s.place.uri == "" || !within(s.place.at.Add(rediscover), now, rediscover) {
+	if now := s.now(); s.place.uri == "" || !refresh.Within(s.place.at.Add(rediscover), now, rediscover) {
 		uri, err := s.discover(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errDiscovery, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refresh"
 	"github.com/lakegate/sts/internal/outbound"
 )
 
@@ -93,7 +94,7 @@ func (i *introspector) ask(ctx context.Context, sum [sha256.Size]byte, token str
 	q := i.join(sum, token)
 	if q == nil {
 		i.metrics.introspected(i.provider, resultOverloaded)
-		return nil, &unavailable{cause: errOverloaded, retry: firstRetry}
+		return nil, &unavailable{cause: errOverloaded, retry: refresh.FirstRetry}
 	}
 	timer := time.NewTimer(i.maxWait)
 	defer timer.Stop()
@@ -102,7 +103,7 @@ func (i *introspector) ask(ctx context.Context, sum [sha256.Size]byte, token str
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
-		return nil, &unavailable{cause: errIntrospection, retry: firstRetry}
+		return nil, &unavailable{cause: errIntrospection, retry: refresh.FirstRetry}
 	}
 	if q.err != nil {
 		return nil, &unavailable{cause: q.err, retry: i.retryIn()}
@@ -168,7 +169,7 @@ func (i *introspector) land(a answer, err error) {
 		i.due, i.failures = now.Add(i.interval), 0
 		return
 	}
-	i.due = now.Add(min(firstRetry<<min(i.failures, 6), lastRetry))
+	i.due = now.Add(min(refresh.FirstRetry<<min(i.failures, 6), refresh.LastRetry))
 	i.failures++
 	if i.failures&(i.failures-1) != 0 && !news { // the 1st, 2nd, 4th, 8th, … in a row
 		return
@@ -195,7 +196,7 @@ func resultOf(a answer, err error) string {
 func (i *introspector) retryIn() time.Duration {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return min(max(i.due.Sub(i.now()), firstRetry), askInterval)
+	return min(max(i.due.Sub(i.now()), refresh.FirstRetry), refresh.AskInterval)
 }
 
 // trouble is why tokens can't be asked about, nil where they can, or nobody has tried yet.
@@ -213,7 +214,7 @@ const probeToken = "lakegate-sts-probe-this-token-was-never-issued"
 func (i *introspector) probeIfDue(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.probe != nil || within(i.due, now, i.interval+lastRetry) {
+	if i.probe != nil || refresh.Within(i.due, now, i.interval+refresh.LastRetry) {
 		return
 	}
 	done := make(chan struct{})

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refresh"
 )
 
 // Pool verifies the tokens of all configured providers.
@@ -249,7 +250,7 @@ func (p *Pool) refreshDue() {
 	now := p.now()
 	for _, provider := range p.current.Load().providers {
 		if provider.usesKeys() {
-			provider.keys.refreshIfDue(now)
+			provider.keys.flights.IfDue(now)
 		}
 		if provider.introspector != nil {
 			provider.introspector.probeIfDue(now)
@@ -261,19 +262,18 @@ func (p *Pool) refreshDue() {
 // whose keys could not be fetched.
 func (p *Pool) Refresh(ctx context.Context) error {
 	providers := slices.DeleteFunc(slices.Clone(p.current.Load().providers), func(p *provider) bool { return !p.usesKeys() })
-	flights := make([]*flight, len(providers))
+	flights := make([]*refresh.Flight, len(providers))
 	for i, provider := range providers {
-		flights[i] = provider.keys.fetch(p.now())
+		flights[i] = provider.keys.flights.Start(p.now())
 	}
 	var faults []error
 	for i, flight := range flights {
-		select {
-		case <-flight.done:
-			if flight.err != nil {
-				faults = append(faults, fmt.Errorf("the keys of %s: %w", providers[i].Name, flight.err))
-			}
-		case <-ctx.Done():
+		err := flight.Wait(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil:
+			faults = append(faults, fmt.Errorf("the keys of %s: %w", providers[i].Name, err))
 		}
 	}
 	return errors.Join(faults...)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/identity/internal/clocks"
+	"github.com/lakegate/sts/identity/internal/refresh"
 )
 
 // skew is what is known of how far a provider's clock is ahead of ours. There are two witnesses. The Date of an answer
@@ -67,11 +68,11 @@ func (s *skew) byTokens(now time.Time) (atLeast time.Duration, known bool) {
 
 // turn begins a new stretch where the last is over, also where our clock was set back; s.mu is held.
 func (s *skew) turn(now time.Time) {
-	if within(s.tokens[0].begun.Add(stretch), now, stretch) {
+	if refresh.Within(s.tokens[0].begun.Add(stretch), now, stretch) {
 		return
 	}
 	before := lead{}
-	if within(s.tokens[0].begun.Add(2*stretch), now, 2*stretch) {
+	if refresh.Within(s.tokens[0].begun.Add(2*stretch), now, 2*stretch) {
 		before = s.tokens[0]
 	}
 	s.tokens = [2]lead{{begun: now}, before}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity"
 )
 
 // Config is what a Pool is made of. Only Providers and Once are needed; the zero value of the rest is what the comment says.
@@ -175,7 +175,5 @@ func dialable(text string) bool {
 	if err != nil || u.Host == "" || u.User != nil || strings.Contains(text, "#") {
 		return false
 	}
-	address, err := netip.ParseAddr(u.Hostname())
-	loopback := u.Hostname() == "localhost" || err == nil && address.IsLoopback()
-	return u.Scheme == "https" || u.Scheme == "http" && loopback
+	return u.Scheme == "https" || u.Scheme == "http" && identity.IsLoopback(u)
 }

@@ -17,7 +17,7 @@
 //	claims.go     whom it speaks of: name, groups, attributes
 //	time.go       times as SAML writes them
 //	metadata.go   what a provider publishes: its entity, its certificates
-//	source.go     when metadata is fetched, who waits for it, how long it is trusted
+//	source.go     the metadata that is known, how long it is trusted (when it is fetched: ../internal/refresh)
 //	fetch.go      where it comes from: a URI, a file
 //	metrics.go    what is counted
 //	examine.go    what a look at a provider finds, for sts doctor

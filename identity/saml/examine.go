@@ -25,11 +25,7 @@ func (p *Pool) Examine(ctx context.Context, name string) identity.Examination {
 }
 
 func (p *provider) examine(ctx context.Context, now time.Time) identity.Finding {
-	flight := p.source.fetch(now)
-	select {
-	case <-flight.done:
-	case <-ctx.Done():
-	}
+	_ = p.source.flights.Start(now).Wait(ctx) // trouble says it
 	f := identity.Finding{Part: "metadata"}
 	keys := p.source.keys(now)
 	if len(keys) == 0 {
@@ -51,14 +47,4 @@ func (p *provider) examine(ctx context.Context, now time.Time) identity.Finding 
 		f.Text += ", which is soon: have the identity provider publish a new one"
 	}
 	return f
-}
-
-// fetch starts a fetch, or joins the one under way.
-func (s *source) fetch(now time.Time) *flight {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.flight != nil {
-		return s.flight
-	}
-	return s.start(now)
 }

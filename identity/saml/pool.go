@@ -130,7 +130,7 @@ func (p *Pool) Run(ctx context.Context) {
 func (p *Pool) refreshDue() {
 	now := p.now()
 	for _, provider := range p.current.Load().providers {
-		provider.source.refreshIfDue(now)
+		provider.source.flights.IfDue(now)
 	}
 }
 
