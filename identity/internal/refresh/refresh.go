@@ -14,9 +14,10 @@ import (
 const (
 	// AskInterval is how often tokens with unknown keys may make us fetch, per provider: anybody can make such tokens.
 	AskInterval = 10 * time.Second
-	// FirstRetry and LastRetry are the waits after one failed fetch and after many.
+	// FirstRetry is the wait after one failed fetch.
 	FirstRetry = time.Second
-	LastRetry  = time.Minute
+	// LastRetry is the wait after many.
+	LastRetry = time.Minute
 	// maxWaiting is how many callers wait for one provider. Each holds a place among the requests under way, which are
 	// there for the tokens of all providers.
 	maxWaiting = 256
