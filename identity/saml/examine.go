@@ -16,7 +16,8 @@ const expiring = 30 * 24 * time.Hour
 func (p *Pool) Examine(ctx context.Context, name string) identity.Examination {
 	for _, provider := range p.current.Load().providers {
 		if provider.Name == name {
-			return identity.Examination{Leeway: provider.ClockSkew, Findings: []identity.Finding{provider.examine(ctx, p.now())}}
+			found := provider.examine(ctx, p.now())
+			return identity.Examination{Leeway: provider.ClockSkew, Ahead: provider.source.clock.Ahead(), Findings: []identity.Finding{found}}
 		}
 	}
 	return identity.Examination{Findings: []identity.Finding{{

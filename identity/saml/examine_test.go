@@ -4,7 +4,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lakegate/sts/identity/saml"
 	"github.com/lakegate/sts/internal/emulator"
 	"github.com/lakegate/sts/internal/emulator/samlidp"
 )
@@ -37,4 +41,29 @@ func TestExamine(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestClock holds that the clock of whoever serves the metadata is known, to the doctor and as a metric.
+func TestClock(t *testing.T) {
+	w := newWorld(t)
+	registry := prometheus.NewRegistry()
+	pool, err := saml.New(saml.Config{
+		Providers: []saml.Provider{w.provider()}, Once: w.marks, Metrics: registry, Now: func() time.Time { return w.clock.Now().Add(-90 * time.Second) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ahead := pool.Examine(t.Context(), "legacy").Ahead; ahead == nil || *ahead != 90*time.Second {
+		t.Errorf("it is ahead by %v, want 90 s", ahead)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "sts_identity_clock_skew_seconds" && f.GetMetric()[0].GetGauge().GetValue() == 90 {
+			return
+		}
+	}
+	t.Errorf("no metric says so: %v", families)
 }

@@ -81,6 +81,7 @@ func (s *source) get(ctx context.Context) ([]byte, error) {
 		return nil, outbound.Redact(err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	s.clock.Answered(response.Header, s.now())
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %d", request.URL.Host, response.StatusCode)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/clocks"
 )
 
 // metrics are what is counted. The label provider is a configured name, or "unknown" where an assertion led to none.
@@ -38,7 +39,12 @@ func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
 			m.verifications, err = shared, nil
 		}
 	}
-	return m, errors.Join(err, r.Register(m.fetches), r.Register(newStates(p)))
+	skews := clocks.Collector(func(out chan<- prometheus.Metric) {
+		for _, provider := range p.current.Load().providers {
+			provider.source.clock.Collect(out, provider.Name)
+		}
+	})
+	return m, errors.Join(err, r.Register(m.fetches), r.Register(newStates(p)), r.Register(skews))
 }
 
 // accepted is a provider's counter of good assertions.

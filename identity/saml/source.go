@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lakegate/sts/identity/internal/clocks"
 	"github.com/lakegate/sts/identity/internal/refresh"
 	"github.com/lakegate/sts/internal/outbound"
 )
@@ -22,6 +23,7 @@ type source struct {
 	metrics *metrics
 	flights *refresh.Source // when it is fetched, and who waits for it
 	client  *http.Client
+	clock   clocks.Reading // of the server of the metadata
 
 	current atomic.Pointer[dated]
 	// maxStale is how long metadata is trusted if no other can be fetched: a time.Duration, which a reload may change.
