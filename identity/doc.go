@@ -26,6 +26,7 @@
 //	keys.go      a provider's keys, and what becomes of those that it withdraws
 //	source.go    the keys that are known, how long they are trusted
 //	internal/refresh  when keys are fetched, and who waits for it
+//	internal/verifications  how many of them were accepted and refused, alike for all kinds
 //	fetch.go     where they come from: discovery, a URI, a file
 //	access.go    how they are fetched from who has a CA of his own, and publishes to who he knows
 //	metrics.go   what is counted

@@ -89,12 +89,12 @@ var (
 	errIntrospection = errors.New("its introspection endpoint is slow to answer")
 )
 
-// ask asks about a token, or joins whoever does. Its error is the caller's own deadline, or *unavailable.
+// ask asks about a token, or joins whoever does. Its error is the caller's own deadline, or *refresh.Unavailable.
 func (i *introspector) ask(ctx context.Context, sum [sha256.Size]byte, token string) (*inquiry, error) {
 	q := i.join(sum, token)
 	if q == nil {
 		i.metrics.introspected(i.provider, resultOverloaded)
-		return nil, &unavailable{cause: errOverloaded, retry: refresh.FirstRetry}
+		return nil, &refresh.Unavailable{Cause: errOverloaded, Retry: refresh.FirstRetry}
 	}
 	timer := time.NewTimer(i.maxWait)
 	defer timer.Stop()
@@ -103,10 +103,10 @@ func (i *introspector) ask(ctx context.Context, sum [sha256.Size]byte, token str
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
-		return nil, &unavailable{cause: errIntrospection, retry: refresh.FirstRetry}
+		return nil, &refresh.Unavailable{Cause: errIntrospection, Retry: refresh.FirstRetry}
 	}
 	if q.err != nil {
-		return nil, &unavailable{cause: q.err, retry: i.retryIn()}
+		return nil, &refresh.Unavailable{Cause: q.err, Retry: i.retryIn()}
 	}
 	return q, nil
 }

@@ -3,26 +3,25 @@ package identity
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/identity/internal/clocks"
+	"github.com/lakegate/sts/identity/internal/verifications"
 )
 
-// metrics are what is counted. The label provider is a configured name, or "unknown" where a token led to none.
+// metrics are what is counted. The label provider is a configured name.
 type metrics struct {
-	verifications  *prometheus.CounterVec
+	verifications  verifications.Count
 	fetches        *prometheus.CounterVec
 	introspections *prometheus.CounterVec
 	hits, misses   prometheus.Counter
 }
 
-const unknownProvider = "unknown"
-
 func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
+	count, err := verifications.New(r)
+	if err != nil {
+		return nil, err
+	}
 	m := &metrics{
-		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sts_identity_verifications_total",
-			Help: "Tokens that were verified, by identity provider and result: ok, or the reason of the refusal.",
-		}, []string{"provider", "result"}),
+		verifications: count,
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sts_jwks_fetches_total",
 			Help: "Fetches of an identity provider's keys, by result: ok or failed.",
@@ -43,7 +42,7 @@ func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.verifications, m.fetches, m.introspections, m.hits, m.misses, newStates(p)} {
+	for _, c := range []prometheus.Collector{m.fetches, m.introspections, m.hits, m.misses, newStates(p)} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -51,17 +50,12 @@ func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
 	return m, nil
 }
 
-// accepted is a provider's counter of good tokens, looked up once: it lies on the warm path.
-func (m *metrics) accepted(provider string) prometheus.Counter {
-	return m.verifications.WithLabelValues(provider, "ok")
-}
-
 func (m *metrics) refused(p *provider, err error) {
-	name := unknownProvider
+	name := ""
 	if p != nil {
 		name = p.Name
 	}
-	m.verifications.WithLabelValues(name, string(exchange.AsError(err).Reason)).Inc()
+	m.verifications.Refused(name, err)
 }
 
 func (m *metrics) fetched(provider string, err error) {
@@ -78,7 +72,7 @@ func (m *metrics) introspected(provider, result string) {
 
 // forget drops what was counted of a provider that is no longer configured.
 func (m *metrics) forget(provider string) {
-	m.verifications.DeletePartialMatch(prometheus.Labels{"provider": provider})
+	m.verifications.Forget(provider)
 	m.fetches.DeletePartialMatch(prometheus.Labels{"provider": provider})
 	m.introspections.DeletePartialMatch(prometheus.Labels{"provider": provider})
 }

@@ -144,7 +144,7 @@ func (p *Pool) prepare(settings Provider, before *snapshot) *provider {
 
 func (p *Pool) prepareKeys(settings Provider, before *snapshot) *provider {
 	groups, _ := parsePath(settings.GroupsClaim) // checked
-	made := &provider{Provider: settings, groups: groups, tenancies: settings.tenancies(), accepted: p.metrics.accepted(settings.Name), skew: &skew{}}
+	made := &provider{Provider: settings, groups: groups, tenancies: settings.tenancies(), accepted: p.metrics.verifications.Accepted(settings.Name), skew: &skew{}}
 	if settings.RolesClaim != "" {
 		made.roles, _ = parsePath(settings.RolesClaim)
 	}

@@ -71,15 +71,6 @@ func (s *keySource) trusted(now time.Time) *keySet {
 	return nil
 }
 
-// unavailable is that keys can't be had: the provider's trouble and not the token's.
-type unavailable struct {
-	cause error
-	retry time.Duration
-}
-
-func (u *unavailable) Error() string { return u.cause.Error() }
-func (u *unavailable) Unwrap() error { return u.cause }
-
 // ask is what a token does whose key isn't among ours: it waits for a fetch, if one is under way or may be started. Nil
 // means that the keys are as fresh as we may make them.
 func (s *keySource) ask(ctx context.Context, now time.Time) error {
@@ -94,17 +85,11 @@ func (s *keySource) ask(ctx context.Context, now time.Time) error {
 	case err == nil:
 		err = s.trouble()
 	}
-	return &unavailable{cause: err, retry: s.flights.RetryIn(now)}
+	return &refresh.Unavailable{Cause: err, Retry: s.flights.RetryIn(now)}
 }
 
-// renew fetches the keys and puts them in place. Foreign bytes that make a parser panic are this provider's trouble
-// alone.
-func (s *keySource) renew(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+// renew fetches the keys and puts them in place.
+func (s *keySource) renew(ctx context.Context) error {
 	text, err := s.load(ctx)
 	if errors.Is(err, errUnchanged) {
 		s.keep()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refresh"
 	"github.com/lakegate/sts/identity/internal/refusal"
 	"github.com/lakegate/sts/internal/jwt"
 )
@@ -226,11 +227,11 @@ func (t *trial) checkSignature(ctx context.Context) error {
 
 // unavailable turns the provider's trouble into an answer.
 func (t *trial) unavailable(err error, trouble string) error {
-	var u *unavailable
+	var u *refresh.Unavailable
 	if !errors.As(err, &u) {
 		return err // the caller's own deadline
 	}
 	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable,
 		"the identity provider %s %s at the moment, so its tokens can't be verified; ask again shortly", t.provider.Name, trouble).
-		After(u.retry).Because(u)
+		After(u.Retry).Because(u)
 }

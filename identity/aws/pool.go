@@ -106,7 +106,7 @@ func (v *Verifier) swap(p *provider) {
 	}
 	before.client.CloseIdleConnections()
 	if p == nil || p.Name != before.Name {
-		v.metrics.forget(before.Name)
+		v.metrics.verifications.Forget(before.Name)
 	}
 }
 

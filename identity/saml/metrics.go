@@ -5,24 +5,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lakegate/sts/exchange"
 	"github.com/lakegate/sts/identity/internal/clocks"
+	"github.com/lakegate/sts/identity/internal/verifications"
 )
 
-// metrics are what is counted. The label provider is a configured name, or "unknown" where an assertion led to none.
+// metrics are what is counted. The label provider is a configured name.
 type metrics struct {
-	verifications *prometheus.CounterVec
+	verifications verifications.Count
 	fetches       *prometheus.CounterVec
 }
 
-const unknownProvider = "unknown"
-
 func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
+	count, err := verifications.New(r)
+	if err != nil {
+		return nil, err
+	}
 	m := &metrics{
-		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sts_identity_verifications_total",
-			Help: "Tokens that were verified, by identity provider and result: ok, or the reason of the refusal.",
-		}, []string{"provider", "result"}),
+		verifications: count,
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sts_saml_metadata_fetches_total",
 			Help: "Documents of an identity provider's SAML metadata that were read, by result: ok or failed.",
@@ -31,33 +30,20 @@ func newMetrics(r prometheus.Registerer, p *Pool) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	// Verifications of all kinds of tokens share one metric, so whoever comes second finds it.
-	err := r.Register(m.verifications)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
-		if shared, ok := there.ExistingCollector.(*prometheus.CounterVec); ok {
-			m.verifications, err = shared, nil
-		}
-	}
 	skews := clocks.Collector(func(out chan<- prometheus.Metric) {
 		for _, provider := range p.current.Load().providers {
 			provider.source.clock.Collect(out, provider.Name)
 		}
 	})
-	return m, errors.Join(err, r.Register(m.fetches), r.Register(newStates(p)), r.Register(skews))
-}
-
-// accepted is a provider's counter of good assertions.
-func (m *metrics) accepted(provider string) prometheus.Counter {
-	return m.verifications.WithLabelValues(provider, "ok")
+	return m, errors.Join(r.Register(m.fetches), r.Register(newStates(p)), r.Register(skews))
 }
 
 func (m *metrics) refused(p *provider, err error) {
-	name := unknownProvider
+	name := ""
 	if p != nil {
 		name = p.Name
 	}
-	m.verifications.WithLabelValues(name, string(exchange.AsError(err).Reason)).Inc()
+	m.verifications.Refused(name, err)
 }
 
 func (m *metrics) fetched(provider string, err error) {
@@ -70,7 +56,7 @@ func (m *metrics) fetched(provider string, err error) {
 
 // forget drops what was counted of a provider that is no longer configured.
 func (m *metrics) forget(provider string) {
-	m.verifications.DeletePartialMatch(prometheus.Labels{"provider": provider})
+	m.verifications.Forget(provider)
 	m.fetches.DeletePartialMatch(prometheus.Labels{"provider": provider})
 }
 

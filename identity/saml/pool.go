@@ -79,7 +79,7 @@ func (p *Pool) Prepare(providers []Provider) (*Prepared, error) {
 
 // prepare keeps the metadata of a provider whose metadata comes from where it came from before.
 func (p *Pool) prepare(settings Provider, before *snapshot) *provider {
-	made := &provider{Provider: settings, accepted: p.metrics.accepted(settings.Name)}
+	made := &provider{Provider: settings, accepted: p.metrics.verifications.Accepted(settings.Name)}
 	for _, old := range before.providers {
 		if old.source.origin == originOf(settings) {
 			made.source = old.source

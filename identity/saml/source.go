@@ -58,15 +58,6 @@ func (s *source) keys(now time.Time) []*key {
 	return nil
 }
 
-// unavailable is that metadata can't be had: the provider's trouble and not the assertion's.
-type unavailable struct {
-	cause error
-	retry time.Duration
-}
-
-func (u *unavailable) Error() string { return u.cause.Error() }
-func (u *unavailable) Unwrap() error { return u.cause }
-
 // ask is what an assertion does that no key of ours signed: it waits for a fetch, if one is under way or may be started.
 // Nil means that the keys are as fresh as we may make them.
 func (s *source) ask(ctx context.Context, now time.Time) error {
@@ -79,16 +70,11 @@ func (s *source) ask(ctx context.Context, now time.Time) error {
 	case err == nil:
 		err = s.trouble(now)
 	}
-	return &unavailable{cause: err, retry: s.flights.RetryIn(now)}
+	return &refresh.Unavailable{Cause: err, Retry: s.flights.RetryIn(now)}
 }
 
-// renew fetches the metadata and puts it in place. Foreign bytes that make a parser panic are this provider's trouble alone.
-func (s *source) renew(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+// renew fetches the metadata and puts it in place.
+func (s *source) renew(ctx context.Context) error {
 	found, err := s.load(ctx)
 	before := s.current.Load()
 	if errors.Is(err, errUnchanged) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lakegate/sts/exchange"
+	"github.com/lakegate/sts/identity/internal/refresh"
 	"github.com/lakegate/sts/identity/internal/refusal"
 )
 
@@ -137,13 +138,13 @@ func (t *trial) signedBy(s *signature) bool {
 
 // unavailable turns the metadata's trouble into an answer.
 func (t *trial) unavailable(err error) error {
-	var u *unavailable
+	var u *refresh.Unavailable
 	if !errors.As(err, &u) {
 		return err // the caller's own deadline
 	}
 	return exchange.Refuse(exchange.CodeUnavailable, exchange.ReasonProviderUnavailable,
 		"the metadata of the identity provider %s can't be had at the moment, so its assertions can't be verified; ask again shortly", t.provider.Name).
-		After(u.retry).Because(u)
+		After(u.Retry).Because(u)
 }
 
 // claim lets an assertion through once.

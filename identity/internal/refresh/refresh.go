@@ -6,6 +6,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,6 +30,18 @@ var (
 	errSlow    = errors.New("its server is slow to answer")
 	errCrowded = errors.New("its server is slow to answer, and too many requests wait for it already")
 )
+
+// Unavailable is that a provider can't be asked now, or has nothing to go on with: its trouble and not the token's.
+type Unavailable struct {
+	Cause error
+	Retry time.Duration // after which it is worth to ask again
+}
+
+// Error is the cause's.
+func (u *Unavailable) Error() string { return u.Cause.Error() }
+
+// Unwrap gives the cause.
+func (u *Unavailable) Unwrap() error { return u.Cause }
 
 // Config is what a Source is made of. All but File is needed.
 type Config struct {
@@ -187,11 +200,21 @@ func (s *Source) start(now time.Time) *Flight {
 	s.flight, s.due = f, now.Add(s.Interval)
 	timer := time.AfterFunc(s.MaxWait, func() { close(f.slow) })
 	go func() {
-		f.err = s.Fetch(context.Background())
+		f.err = s.fetch()
 		timer.Stop()
 		s.land(f)
 	}()
 	return f
+}
+
+// fetch keeps foreign bytes that make a parser panic the trouble of this provider alone.
+func (s *Source) fetch() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return s.Fetch(context.Background())
 }
 
 // land ends a flight and says when the next is due.
