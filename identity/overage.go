@@ -33,7 +33,7 @@ func (t *trial) resolve(ctx context.Context, source GroupSource, id *exchange.Id
 		return time.Time{}, nil // roles are not what the source knows
 	}
 	object, _ := t.claims[objectClaim].(string)
-	if !entraID.MatchString(object) {
+	if !IsEntraID(object) {
 		return time.Time{}, t.Invalid("leaves its groups out, and has no oid by which to ask for them, or one that is no id")
 	}
 	roles, err := t.list("roles", t.provider.roles)

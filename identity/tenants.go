@@ -22,8 +22,11 @@ const (
 // anyTenant is the name under which Entra ID publishes what its tenants of organizations share.
 const anyTenant = "organizations"
 
-// entraID is how Entra ID writes ids.
+// entraID is how Entra ID writes the ids of tenants, people and groups.
 var entraID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// IsEntraID reports whether a text is an id as Entra ID writes it.
+func IsEntraID(text string) bool { return entraID.MatchString(text) }
 
 // tenancy is what an iss stands for.
 type tenancy struct {
@@ -85,7 +88,7 @@ func (p Provider) tenantFaults() (faults []error) {
 		return faults
 	}
 	for _, tenant := range p.Tenants {
-		if !entraID.MatchString(tenant) {
+		if !IsEntraID(tenant) {
 			faults = append(faults, errors.New("tenants must be ids in small letters"))
 		}
 	}

@@ -134,7 +134,7 @@ func readMembers(answer map[string]any) ([]string, error) {
 	names := make([]string, 0, len(list))
 	for _, element := range list {
 		name, _ := element.(string)
-		if name = strings.ToLower(name); !id.MatchString(name) {
+		if name = strings.ToLower(name); !identity.IsEntraID(name) {
 			return nil, errors.New("asking for groups: the answer names one by what is no id")
 		}
 		names = append(names, name)

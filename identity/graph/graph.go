@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -162,16 +161,13 @@ func isHost(text string) bool {
 		(u.Scheme == "https" || u.Scheme == "http" && identity.IsLoopback(u))
 }
 
-// id is how Entra ID writes tenants, people and groups.
-var id = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
 // Groups implements identity.GroupSource.
 func (r *Resolver) Groups(ctx context.Context, who identity.Member) ([]string, time.Time, error) {
 	d := (*r.current.Load())[who.Provider]
 	switch {
 	case d == nil:
 		return nil, time.Time{}, unavailable(errors.New("nothing is configured for this provider"), time.Second)
-	case !id.MatchString(who.Tenant) || !id.MatchString(who.Object):
+	case !identity.IsEntraID(who.Tenant) || !identity.IsEntraID(who.Object):
 		return nil, time.Time{}, unavailable(errors.New("a tid or an oid that is no id"), time.Second)
 	}
 	return d.groups(ctx, who)

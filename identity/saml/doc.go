@@ -10,6 +10,7 @@
 //	pool.go       Pool: New, Prepare and Commit (a reload, all or nothing), Run, Health
 //	verify.go     the way of one assertion
 //	xml.go        the parser: the part of XML that nobody can read in two ways
+//	node.go       what it makes: elements, and the namespaces in force in each
 //	shape.go      base64url; one assertion, one signature, and where it stands
 //	signature.go  what the signature says, and whether it is so
 //	canonical.go  the bytes that are signed (goxmldsig)
